@@ -1,0 +1,50 @@
+// All hot kernels for the instruction set ISA with vectors of VECTOR_BYTES, and their table.
+#include "gl_isa.h"
+
+#include <math.h>
+#include <string.h>
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
+
+#define LANES 16
+
+// One multiply-add of vectors; fused where the instruction set has it.
+#if VECTOR_BYTES == 64
+#define FMA_f32(a, b, c) ((vec_f32)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
+#define FMA_f64(a, b, c) ((vec_f64)_mm512_fmadd_pd((__m512d)(a), (__m512d)(b), (__m512d)(c)))
+#elif VECTOR_BYTES == 32
+#define FMA_f32(a, b, c) ((vec_f32)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
+#define FMA_f64(a, b, c) ((vec_f64)_mm256_fmadd_pd((__m256d)(a), (__m256d)(b), (__m256d)(c)))
+#else
+#define FMA_f32(a, b, c) ((a) * (b) + (c))
+#define FMA_f64(a, b, c) ((a) * (b) + (c))
+#endif
+
+typedef float vec_f32 __attribute__((vector_size(VECTOR_BYTES)));
+typedef double vec_f64 __attribute__((vector_size(VECTOR_BYTES)));
+
+#define REAL float
+#define UINT uint32_t
+#define SUFFIX f32
+#define MATH(name) name##f
+#include "isa_kernels.tmpl.h"
+#undef REAL
+#undef UINT
+#undef SUFFIX
+#undef MATH
+
+#define REAL double
+#define UINT uint64_t
+#define SUFFIX f64
+#define MATH(name) name
+#include "isa_kernels.tmpl.h"
+
+#define STRING_(x) #x
+#define STRING(x) STRING_(x)
+
+const gl_isa GL_PASTE(gl_isa, ISA) = {
+    .name = STRING(ISA),
+    .f32 = KERNELS(f32),
+    .f64 = KERNELS(f64),
+};

@@ -1,0 +1,83 @@
+// C (M, N) = A (M, K) B (K, N), or C += it: the register-blocked product of the small matrices in
+// attention. A is reached by a row and a column stride, so it may be transposed; N is a multiple
+// of the vector length (callers pad B and C).
+//
+// A tile of MR rows by two vectors is held in registers while k runs: one load of B feeds MR
+// multiply-adds.
+
+#define VEC GL_PASTE(vec, SUFFIX)
+#define FMA GL_PASTE(FMA, SUFFIX)
+#define VL (VECTOR_BYTES / (ptrdiff_t)sizeof(REAL))
+
+#ifndef PRODUCT_ROWS
+#if VECTOR_BYTES == 64
+#define PRODUCT_ROWS 12
+#else
+#define PRODUCT_ROWS 6
+#endif
+#endif
+
+static inline VEC FN(load)(const REAL *p) {
+    VEC v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline void FN(store)(REAL *p, VEC v) { memcpy(p, &v, sizeof v); }
+
+// Rows m .. m + MR of C by NV vectors; MR and NV are constants at every call.
+static inline __attribute__((always_inline)) void FN(product_tile)(
+    int MR, int NV, REAL *C, ptrdiff_t ldc, const REAL *A, ptrdiff_t rsa, ptrdiff_t csa,
+    const REAL *B, ptrdiff_t ldb, ptrdiff_t K, int accumulate) {
+    VEC acc[PRODUCT_ROWS][2];
+#pragma GCC unroll 16
+    for (int m = 0; m < MR; m++) {
+#pragma GCC unroll 2
+        for (int v = 0; v < NV; v++) acc[m][v] = accumulate ? FN(load)(C + m*ldc + v*VL) : (VEC){0};
+    }
+    for (ptrdiff_t k = 0; k < K; k++) {
+        VEC b[2];
+#pragma GCC unroll 2
+        for (int v = 0; v < NV; v++) b[v] = FN(load)(B + k*ldb + v*VL);
+#pragma GCC unroll 16
+        for (int m = 0; m < MR; m++) {
+            const VEC a = (VEC){0} + A[m*rsa + k*csa];
+#pragma GCC unroll 2
+            for (int v = 0; v < NV; v++) acc[m][v] = FMA(a, b[v], acc[m][v]);
+        }
+    }
+#pragma GCC unroll 16
+    for (int m = 0; m < MR; m++) {
+#pragma GCC unroll 2
+        for (int v = 0; v < NV; v++) FN(store)(C + m*ldc + v*VL, acc[m][v]);
+    }
+}
+
+// All rows of one column panel, NV vectors wide.
+static inline __attribute__((always_inline)) void FN(product_panel)(
+    int NV, REAL *C, ptrdiff_t ldc, const REAL *A, ptrdiff_t rsa, ptrdiff_t csa, const REAL *B,
+    ptrdiff_t ldb, ptrdiff_t M, ptrdiff_t K, int accumulate) {
+    ptrdiff_t m = 0;
+#define ROWS(MR)                                                                              \
+    for (; m + MR <= M; m += MR)                                                              \
+        FN(product_tile)(MR, NV, C + m*ldc, ldc, A + m*rsa, rsa, csa, B, ldb, K, accumulate);
+    ROWS(PRODUCT_ROWS)
+    ROWS(4)
+    ROWS(2)
+    ROWS(1)
+#undef ROWS
+}
+
+static void FN(product)(REAL *C, ptrdiff_t ldc, const REAL *A, ptrdiff_t rsa, ptrdiff_t csa,
+                        const REAL *B, ptrdiff_t ldb, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K,
+                        int accumulate) {
+    ptrdiff_t n = 0;
+    for (; n + 2*VL <= N; n += 2*VL)
+        FN(product_panel)(2, C + n, ldc, A, rsa, csa, B + n, ldb, M, K, accumulate);
+    for (; n < N; n += VL)
+        FN(product_panel)(1, C + n, ldc, A, rsa, csa, B + n, ldb, M, K, accumulate);
+}
+
+#undef VEC
+#undef FMA
+#undef VL

@@ -1,0 +1,12 @@
+// The method tables that make up gatelearn._core, one a topic.
+#ifndef GLPY_BINDINGS_H
+#define GLPY_BINDINGS_H
+
+#include "glpy.h"
+
+#define GLPY_METHOD(name, signature, doc)                                                     \
+    {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, #name "(" signature ")\n--\n\n" doc}
+
+extern PyMethodDef glpy_norm_methods[];
+
+#endif

@@ -93,6 +93,8 @@ static int core_exec(PyObject *mod) {
     gl_pool_init();
     PyMethodDef *tables[] = {
         core_methods,
+        glpy_attention_methods,
+        glpy_gated_methods,
         glpy_norm_methods,
     };
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)

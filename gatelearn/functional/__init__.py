@@ -4,6 +4,7 @@ Each function converts and checks its arguments, then calls the C core. Its plai
 ``gatelearn._reference`` under the same name.
 """
 
+from gatelearn.functional.attention import attention, attention_backward
 from gatelearn.functional.norm import layer_norm, layer_norm_backward
 
-__all__ = ["layer_norm", "layer_norm_backward"]
+__all__ = ["attention", "attention_backward", "layer_norm", "layer_norm_backward"]

@@ -7,6 +7,11 @@
 #define GLPY_METHOD(name, signature, doc)                                                     \
     {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, #name "(" signature ")\n--\n\n" doc}
 
+extern PyMethodDef glpy_activation_methods[];
+extern PyMethodDef glpy_embedding_methods[];
+extern PyMethodDef glpy_linear_methods[];
+extern PyMethodDef glpy_loss_methods[];
 extern PyMethodDef glpy_norm_methods[];
+extern PyMethodDef glpy_optim_methods[];
 
 #endif

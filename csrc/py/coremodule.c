@@ -93,7 +93,12 @@ static int core_exec(PyObject *mod) {
     gl_pool_init();
     PyMethodDef *tables[] = {
         core_methods,
+        glpy_activation_methods,
+        glpy_embedding_methods,
+        glpy_linear_methods,
+        glpy_loss_methods,
         glpy_norm_methods,
+        glpy_optim_methods,
     };
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         if (PyModule_AddFunctions(mod, tables[i]) < 0) return -1;

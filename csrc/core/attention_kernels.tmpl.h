@@ -40,17 +40,6 @@ static int FN(rows_finite)(const REAL *x, ptrdiff_t stride, ptrdiff_t n, ptrdiff
     return FN(fold_lanes)(lane) == 0;
 }
 
-static REAL FN(row_max)(const REAL *x, ptrdiff_t n, REAL start) {
-    REAL lane[LANES];
-    for (int k = 0; k < LANES; k++) lane[k] = start;
-    ptrdiff_t s = 0;
-    for (; s + LANES <= n; s += LANES)
-        for (int k = 0; k < LANES; k++) lane[k] = x[s + k] > lane[k] ? x[s + k] : lane[k];
-    for (; s < n; s++) lane[0] = x[s] > lane[0] ? x[s] : lane[0];
-    for (int k = 1; k < LANES; k++) lane[0] = lane[k] > lane[0] ? lane[k] : lane[0];
-    return lane[0];
-}
-
 // x = exp(scale * x - shift) for n scores; returns their sum.
 static REAL FN(exp_row)(REAL *x, REAL scale, REAL shift, ptrdiff_t n) {
     for (ptrdiff_t s = 0; s < n; s++) x[s] = FN(exp_)(scale * x[s] - shift);
@@ -120,7 +109,7 @@ static void FN(attention_forward_block)(const FN(gl_attention) *a, ptrdiff_t b, 
                 const REAL flip = scale < 0 ? -1 : 1;
                 if (flip < 0)
                     for (ptrdiff_t s = 0; s < n_r; s++) p_r[s] = -p_r[s];
-                const REAL far = FN(row_max)(p_r, n_r, -(REAL)INFINITY);
+                const REAL far = FN(row_max)(p_r, n_r);
                 const REAL high = far == -(REAL)INFINITY ? far : far * (scale * flip);
                 const REAL new = high > old ? high : old;
                 const REAL shift = new == -(REAL)INFINITY ? 0 : new;

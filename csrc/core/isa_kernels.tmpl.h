@@ -1,8 +1,11 @@
 // Every hot topic, in one type. A new topic is included here and named in KERNELS.
 #include "gl_math.tmpl.h"
 
+#include "activation_kernels.tmpl.h"
+#include "loss_kernels.tmpl.h"
 #include "norm_kernels.tmpl.h"
 #include "position_kernels.tmpl.h"
+#include "optim_kernels.tmpl.h"
 #include "product_kernels.tmpl.h"
 
 #include "attention_kernels.tmpl.h"
@@ -21,5 +24,22 @@
         .attention_backward_scratch = attention_backward_scratch_##S,       \
         .attention_forward_block = attention_forward_block_##S,             \
         .attention_backward_head = attention_backward_head_##S,             \
+        .gelu = gelu_##S,                                                   \
+        .gelu_exact = gelu_exact_##S,                                       \
+        .tanh_map = tanh_map_##S,                                           \
+        .relu = relu_##S,                                                   \
+        .sigmoid = sigmoid_##S,                                             \
+        .gelu_backward = gelu_backward_##S,                                 \
+        .gelu_exact_backward = gelu_exact_backward_##S,                     \
+        .tanh_backward = tanh_backward_##S,                                 \
+        .relu_backward = relu_backward_##S,                                 \
+        .sigmoid_backward = sigmoid_backward_##S,                           \
+        .softmax_rows = softmax_rows_##S,                                   \
+        .softmax_rows_backward = softmax_rows_backward_##S,                 \
+        .log_softmax_rows = log_softmax_rows_##S,                           \
+        .log_softmax_rows_backward = log_softmax_rows_backward_##S,         \
+        .cross_entropy_rows = cross_entropy_rows_##S,                       \
+        .adamw = adamw_##S,                                                 \
+        .sum_squares = sum_squares_##S,                                     \
     }
 #endif

@@ -95,7 +95,12 @@ static int core_exec(PyObject *mod) {
         core_methods,
         glpy_attention_methods,
         glpy_gated_methods,
+        glpy_activation_methods,
+        glpy_embedding_methods,
+        glpy_linear_methods,
+        glpy_loss_methods,
         glpy_norm_methods,
+        glpy_optim_methods,
     };
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         if (PyModule_AddFunctions(mod, tables[i]) < 0) return -1;

@@ -21,7 +21,7 @@ static inline REAL FN(fma_)(REAL a, REAL b, REAL c) {
 #endif
 }
 
-// exp(x) as 2^n * exp(r), |r| <= log(2)/2. Within 1 ulp for normal results; results below the
+// exp(x) as 2^n * exp(r), |r| <= log(2)/2. Within 1.1 ulp for normal results; results below the
 // smallest normal number are 0, above the largest inf; NaN stays NaN.
 static inline REAL FN(exp_)(REAL x) {
     const int single = sizeof(REAL) == 4;

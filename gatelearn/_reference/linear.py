@@ -1,5 +1,7 @@
 """Affine maps."""
 
+import numpy as np
+
 
 def linear(x, weight, bias=None, transposed=False):
     y = x @ (weight.T if transposed else weight)
@@ -7,8 +9,7 @@ def linear(x, weight, bias=None, transposed=False):
 
 
 def linear_backward(dout, x, weight, transposed=False):
-    rows = x.reshape(-1, x.shape[-1])
-    drows = dout.reshape(-1, dout.shape[-1])
+    rows = tuple(range(x.ndim - 1))
     dx = dout @ (weight if transposed else weight.T)
-    dweight = rows.T @ drows
-    return dx, dweight.T if transposed else dweight, drows.sum(0)
+    dweight = np.tensordot(x, dout, (rows, rows))
+    return dx, dweight.T if transposed else dweight, dout.sum(rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ def as_real(x: Any, name: str, *, dtype: np.dtype | None = None, ndim: int | Non
     positive strides (views of a projection are not copied); the last axis is made contiguous.
     """
     a = np.asarray(x)
-    if a.dtype.kind in "iub" and a.dtype.kind != "b":
+    if a.dtype.kind in "iub":
         a = a.astype(np.float64)
     if a.dtype.newbyteorder("=") not in (np.float32, np.float64):
         raise TypeError(f"{name} has dtype {a.dtype}, expected float32 or float64")
@@ -57,15 +58,32 @@ def as_index(x: Any, name: str, *, ndim: int | None = None) -> NDArray[np.int64]
     return np.require(a, dtype=np.int64, requirements=["A", "C"])
 
 
-def out_array(out: NDArray | None, shape: tuple[int, ...], dtype: np.dtype,
-              name: str = "out") -> NDArray:
-    """Return `out` if it matches exactly, or a new array if it is None."""
+def as_rows(a: NDArray, name: str) -> NDArray:
+    """Return contiguous `a` of shape (..., C) as a view of shape (N, C)."""
+    if a.ndim == 0:
+        raise ValueError(f"{name} has 0 dimensions, expected at least 1")
+    return a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
+
+
+def check_shape(a: NDArray, name: str, shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless `a` has the shape."""
+    if a.shape != tuple(shape):
+        raise ValueError(f"{name} has shape {a.shape}, expected {tuple(shape)}")
+
+
+def out_array(out: NDArray | None, shape: tuple[int, ...], dtype: np.dtype, name: str = "out", *,
+              strided: bool = False) -> NDArray:
+    """Return `out` if it matches exactly, or a new array if it is None.
+
+    Without `strided` it must be contiguous: a view of other shape is then the same memory.
+    """
     if out is None:
         return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray):
         raise TypeError(f"{name} is {type(out).__name__}, expected a NumPy array")
-    if out.shape != tuple(shape):
-        raise ValueError(f"{name} has shape {out.shape}, expected {tuple(shape)}")
+    check_shape(out, name, shape)
     if out.dtype != dtype:
         raise TypeError(f"{name} has dtype {out.dtype}, expected {np.dtype(dtype)}")
+    if not strided and not out.flags.c_contiguous:
+        raise ValueError(f"{name} is not contiguous, expected it in C order")
     return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -69,3 +70,36 @@ def out_array(out: NDArray | None, shape: tuple[int, ...], dtype: np.dtype,
     if out.dtype != dtype:
         raise TypeError(f"{name} has dtype {out.dtype}, expected {np.dtype(dtype)}")
     return out
+
+
+def as_flags(x: Any, name: str) -> NDArray[np.uint8]:
+    """Return `x` as a contiguous uint8 array of 0 and 1; floats are refused."""
+    a = np.asarray(x)
+    if a.size == 0 and a.dtype.kind == "f":
+        a = a.astype(np.uint8)
+    if a.dtype.kind not in "biu":
+        raise TypeError(f"{name} has dtype {a.dtype}, expected booleans or integers")
+    if a.dtype.kind != "b" and a.size and not (a.min() >= 0 and a.max() <= 1):
+        raise ValueError(f"{name} holds {a.max() if a.max() > 1 else a.min()}, expected 0 or 1")
+    return np.require(a, dtype=np.uint8, requirements=["A", "C"])
+
+
+def as_uniforms(x: Any, name: str, dtype: np.dtype) -> NDArray:
+    """Return `x` in [0, 1) as `dtype`, rounded down: nearest would make some of them 1."""
+    a = as_real(x, name)
+    return as_real(a if a.dtype == dtype else np.where(
+        a < 1, np.minimum(a, np.nextafter(dtype.type(1), dtype.type(0))), a), name, dtype=dtype)
+
+
+def as_rows(a: NDArray, name: str) -> NDArray:
+    """Return a view of `a` with all axes but the last made one."""
+    if a.ndim == 0:
+        raise ValueError(f"{name} has 0 dimensions, expected at least 1")
+    return a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
+
+
+def check_shape(a: NDArray, shape: tuple[int, ...], name: str) -> NDArray:
+    """Return `a` if it has this shape."""
+    if a.shape != tuple(shape):
+        raise ValueError(f"{name} has shape {a.shape}, expected {tuple(shape)}")
+    return a

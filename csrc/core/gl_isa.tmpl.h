@@ -1,10 +1,34 @@
 // One member a hot kernel. What a kernel computes is said where it is defined.
+typedef void FN(gl_map)(REAL *y, const REAL *x, ptrdiff_t n);
+typedef void FN(gl_map_backward)(REAL *dx, const REAL *dy, const REAL *xy, ptrdiff_t n);
+
+// What a step of AdamW needs beside its arrays; optim.tmpl.h fills it.
+typedef struct {
+    REAL beta1, beta2, rest1, rest2, rate, root_scale, eps, shrink, grad_scale;
+} FN(gl_adamw_coef);
+
 typedef struct {
     // product_kernels: values in a vector; widths that kernels ask for are multiples of it
     ptrdiff_t vector_length;
     void (*product)(REAL *C, ptrdiff_t ldc, const REAL *A, ptrdiff_t rsa, ptrdiff_t csa,
                     const REAL *B, ptrdiff_t ldb, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K,
                     int accumulate);
+
+    // activation_kernels
+    FN(gl_map) *gelu, *gelu_exact, *tanh_map, *relu, *sigmoid;
+    FN(gl_map_backward) *gelu_backward, *gelu_exact_backward, *tanh_backward, *relu_backward,
+        *sigmoid_backward;
+
+    // loss_kernels
+    void (*softmax_rows)(REAL *y, const REAL *x, ptrdiff_t N, ptrdiff_t V);
+    void (*softmax_rows_backward)(REAL *dx, const REAL *dy, const REAL *y, ptrdiff_t N,
+                                  ptrdiff_t V);
+    void (*log_softmax_rows)(REAL *y, const REAL *x, ptrdiff_t N, ptrdiff_t V);
+    void (*log_softmax_rows_backward)(REAL *dx, const REAL *dy, const REAL *y, ptrdiff_t N,
+                                      ptrdiff_t V);
+    void (*cross_entropy_rows)(REAL *loss, REAL *dlogits, const REAL *logits,
+                               const int64_t *targets, const REAL *dloss, int64_t ignore_index,
+                               ptrdiff_t N, ptrdiff_t V);
 
     // norm_kernels
     void (*layer_norm_rows)(REAL *out, REAL *mean, REAL *rstd, const REAL *x, const REAL *weight,
@@ -49,4 +73,9 @@ typedef struct {
                      const REAL *advantage, REAL clip, REAL scale, ptrdiff_t N);
     void (*ppo_value_rows)(double *sum, REAL *dvalue, const REAL *value, const REAL *value_old,
                            const REAL *returns, REAL clip, REAL scale, ptrdiff_t N);
+
+    // optim_kernels
+    void (*adamw)(REAL *param, REAL *m, REAL *v, const REAL *grad, const REAL *decay,
+                  const FN(gl_adamw_coef) *coef, ptrdiff_t n);
+    double (*sum_squares)(const REAL *x, ptrdiff_t n);
 } FN(gl_kernels);

@@ -10,6 +10,13 @@
 
 #define LANES 16
 
+// The loop below carries nothing from one turn to the next, also where an output is an input.
+#ifdef __clang__
+#define GL_IVDEP _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define GL_IVDEP _Pragma("GCC ivdep")
+#endif
+
 // One multiply-add of vectors; fused where the instruction set has it.
 #if VECTOR_BYTES == 64
 #define FMA_f32(a, b, c) ((vec_f32)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))

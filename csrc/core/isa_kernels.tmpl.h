@@ -1,18 +1,36 @@
 // Every hot topic, in one type. A new topic is included here and named in KERNELS.
 #include "gl_math.tmpl.h"
 
+#include "activation_kernels.tmpl.h"
 #include "advantage_kernels.tmpl.h"
 #include "bernoulli_kernels.tmpl.h"
 #include "categorical_kernels.tmpl.h"
+#include "loss_kernels.tmpl.h"
 #include "norm_kernels.tmpl.h"
+#include "optim_kernels.tmpl.h"
 #include "ppo_kernels.tmpl.h"
 #include "product_kernels.tmpl.h"
 
 #ifndef KERNELS
 #define KERNELS(S)                                                          \
     {                                                                       \
-        .vector_length = VECTOR_BYTES / (ptrdiff_t)sizeof(((vec_##S){0})[0]), \
+        .vector_length = VECTOR_BYTES / (ptrdiff_t)sizeof(((vec_##S){0})[0]),\
         .product = product_##S,                                             \
+        .gelu = gelu_##S,                                                   \
+        .gelu_exact = gelu_exact_##S,                                       \
+        .tanh_map = tanh_map_##S,                                           \
+        .relu = relu_##S,                                                   \
+        .sigmoid = sigmoid_##S,                                             \
+        .gelu_backward = gelu_backward_##S,                                 \
+        .gelu_exact_backward = gelu_exact_backward_##S,                     \
+        .tanh_backward = tanh_backward_##S,                                 \
+        .relu_backward = relu_backward_##S,                                 \
+        .sigmoid_backward = sigmoid_backward_##S,                           \
+        .softmax_rows = softmax_rows_##S,                                   \
+        .softmax_rows_backward = softmax_rows_backward_##S,                 \
+        .log_softmax_rows = log_softmax_rows_##S,                           \
+        .log_softmax_rows_backward = log_softmax_rows_backward_##S,         \
+        .cross_entropy_rows = cross_entropy_rows_##S,                       \
         .layer_norm_rows = layer_norm_rows_##S,                             \
         .layer_norm_rows_backward = layer_norm_rows_backward_##S,           \
         .bernoulli_rows = bernoulli_rows_##S,                               \
@@ -27,5 +45,7 @@
         .leave_one_out_columns = leave_one_out_columns_##S,                 \
         .ppo_rows = ppo_rows_##S,                                           \
         .ppo_value_rows = ppo_value_rows_##S,                               \
+        .adamw = adamw_##S,                                                 \
+        .sum_squares = sum_squares_##S,                                     \
     }
 #endif

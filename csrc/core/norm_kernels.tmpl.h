@@ -13,6 +13,7 @@ static void FN(layer_norm_rows)(REAL *out, REAL *mean, REAL *rstd, const REAL *x
         for (; c < C; c++) lane[c % LANES] += (x_i[c] - m) * (x_i[c] - m);
         const REAL r = 1 / MATH(sqrt)(FN(fold_lanes)(lane) / (REAL)C + eps);
 
+        GL_IVDEP
         for (c = 0; c < C; c++) out_i[c] = (x_i[c] - m) * r * weight[c] + bias[c];
         mean[i] = m;
         rstd[i] = r;
@@ -48,6 +49,7 @@ static void FN(layer_norm_rows_backward)(REAL *dx, REAL *dweight, REAL *dbias, c
         const REAL mean_dn = FN(fold_lanes)(a) / (REAL)C;
         const REAL mean_dn_n = FN(fold_lanes)(b) / (REAL)C;
 
+        GL_IVDEP
         for (c = 0; c < C; c++) {
             const REAL n = (x_i[c] - m) * r, g = dout_i[c];
             const REAL d = r * (g * weight[c] - mean_dn - n * mean_dn_n);

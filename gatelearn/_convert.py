@@ -58,9 +58,12 @@ def as_index(x: Any, name: str, *, ndim: int | None = None) -> NDArray[np.int64]
     return np.require(a, dtype=np.int64, requirements=["A", "C"])
 
 
-def out_array(out: NDArray | None, shape: tuple[int, ...], dtype: np.dtype,
-              name: str = "out") -> NDArray:
-    """Return `out` if it matches exactly, or a new array if it is None."""
+def out_array(out: NDArray | None, shape: tuple[int, ...], dtype: np.dtype, name: str = "out", *,
+              strided: bool = False) -> NDArray:
+    """Return `out` if it matches exactly, or a new array if it is None.
+
+    Unless `strided`, it must be contiguous: callers reshape it, and a copy would be lost.
+    """
     if out is None:
         return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray):
@@ -69,6 +72,8 @@ def out_array(out: NDArray | None, shape: tuple[int, ...], dtype: np.dtype,
         raise ValueError(f"{name} has shape {out.shape}, expected {tuple(shape)}")
     if out.dtype != dtype:
         raise TypeError(f"{name} has dtype {out.dtype}, expected {np.dtype(dtype)}")
+    if not (strided or out.flags.c_contiguous):
+        raise ValueError(f"{name} has strides {out.strides}, expected a contiguous array")
     return out
 
 

@@ -162,8 +162,8 @@ static void FN(categorical_kl_rows)(REAL *kl, REAL *dp, REAL *dq, const REAL *dk
                 part_p[k] = wp == 0 ? 0 : g * wp * (a - total);
                 part_q[k] = g * (wq - wp);
             }
-            for (ptrdiff_t k = 0; k < GL_MIN(LANES, K - c) && dp; k++) dp[c + k] = part_p[k];
-            for (ptrdiff_t k = 0; k < GL_MIN(LANES, K - c) && dq; k++) dq[c + k] = part_q[k];
+            for (ptrdiff_t k = 0; k < GL_MIN(LANES, K - c) && dp; k++) dp[i*K + c + k] = part_p[k];
+            for (ptrdiff_t k = 0; k < GL_MIN(LANES, K - c) && dq; k++) dq[i*K + c + k] = part_q[k];
         }
     }
 }

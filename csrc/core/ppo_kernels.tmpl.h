@@ -51,14 +51,15 @@ static void FN(ppo_value_rows)(double *sum, REAL *dvalue, const REAL *value, con
     for (ptrdiff_t at = 0; at < N; at += PPO_ROWS) {
         const ptrdiff_t n = GL_MIN(PPO_ROWS, N - at);
         for (ptrdiff_t i = 0; i < n; i++) {
-            const REAL v = value[at + i], old = value_old ? value_old[at + i] : v;
-            const REAL near = v < old - clip ? old - clip : v > old + clip ? old + clip : v;
+            const REAL v = value[at + i], old = value_old ? value_old[at + i] : v, move = v - old;
+            const REAL inside = move == move ? v : move;
+            const REAL near = move < -clip ? old - clip : move > clip ? old + clip : inside;
             const REAL free = v - returns[at + i], held = near - returns[at + i];
 
             // the larger is taken: where that is the clamped one, the gradient is 0
-            const int clamped = held * held > free * free;
+            const int clamped = !(held * held <= free * free);
             loss[i] = clamped ? held * held : free * free;
-            dvalue[at + i] = clamped ? 0 : free * scale;
+            dvalue[at + i] = !clamped ? free * scale : held == held ? 0 : held;
         }
         *sum += (double)FN(sum_)(loss, n);
     }

@@ -16,7 +16,7 @@ static PyObject *gae(PyObject *Py_UNUSED(mod), PyObject *const *args, Py_ssize_t
         {"terminated", "TN", GLPY_UINT8, GLPY_OPTIONAL},
         {"truncated", "TN", GLPY_UINT8, GLPY_OPTIONAL},
         {"gamma", NULL, GLPY_FLOAT, 0},
-        {"lambda", NULL, GLPY_FLOAT, 0},
+        {"lam", NULL, GLPY_FLOAT, 0},
     };
     glpy_call c;
     if (glpy_parse(&c, "gae", spec, N, args, nargs) < 0) return NULL;
@@ -52,7 +52,7 @@ static PyObject *leave_one_out(PyObject *Py_UNUSED(mod), PyObject *const *args, 
 PyMethodDef glpy_advantage_methods[] = {
     GLPY_METHOD(gae,
                 "advantages, returns, rewards, values, last, final, terminated, truncated, "
-                "gamma, lambda, /",
+                "gamma, lam, /",
                 "Generalised advantage estimates; returns, final and both flags may be None."),
     GLPY_METHOD(leave_one_out, "advantages, rewards, /",
                 "Rewards (S, B) less the mean of the others in their column."),

@@ -17,7 +17,7 @@ def as_real(x: Any, name: str, *, dtype: np.dtype | None = None, ndim: int | Non
     positive strides (views of a projection are not copied); the last axis is made contiguous.
     """
     a = np.asarray(x)
-    if a.dtype.kind in "iub" and a.dtype.kind != "b":
+    if a.dtype.kind in "iub":
         a = a.astype(np.float64)
     if a.dtype.newbyteorder("=") not in (np.float32, np.float64):
         raise TypeError(f"{name} has dtype {a.dtype}, expected float32 or float64")
@@ -58,22 +58,35 @@ def as_index(x: Any, name: str, *, ndim: int | None = None) -> NDArray[np.int64]
     return np.require(a, dtype=np.int64, requirements=["A", "C"])
 
 
+def as_rows(a: NDArray, name: str) -> NDArray:
+    """Return contiguous `a` of shape (..., C) as a view of shape (N, C)."""
+    if a.ndim == 0:
+        raise ValueError(f"{name} has 0 dimensions, expected at least 1")
+    return a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
+
+
+def check_shape(a: NDArray, name: str, shape: tuple[int, ...]) -> NDArray:
+    """Return `a`; raise ValueError unless it has the shape."""
+    if a.shape != tuple(shape):
+        raise ValueError(f"{name} has shape {a.shape}, expected {tuple(shape)}")
+    return a
+
+
 def out_array(out: NDArray | None, shape: tuple[int, ...], dtype: np.dtype, name: str = "out", *,
               strided: bool = False) -> NDArray:
     """Return `out` if it matches exactly, or a new array if it is None.
 
-    Unless `strided`, it must be contiguous: callers reshape it, and a copy would be lost.
+    Without `strided` it must be contiguous: a view of other shape is then the same memory.
     """
     if out is None:
         return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray):
         raise TypeError(f"{name} is {type(out).__name__}, expected a NumPy array")
-    if out.shape != tuple(shape):
-        raise ValueError(f"{name} has shape {out.shape}, expected {tuple(shape)}")
+    check_shape(out, name, shape)
     if out.dtype != dtype:
         raise TypeError(f"{name} has dtype {out.dtype}, expected {np.dtype(dtype)}")
-    if not (strided or out.flags.c_contiguous):
-        raise ValueError(f"{name} has strides {out.strides}, expected a contiguous array")
+    if not strided and not out.flags.c_contiguous:
+        raise ValueError(f"{name} is not contiguous, expected it in C order")
     return out
 
 
@@ -96,15 +109,8 @@ def as_uniforms(x: Any, name: str, dtype: np.dtype) -> NDArray:
         a < 1, np.minimum(a, np.nextafter(dtype.type(1), dtype.type(0))), a), name, dtype=dtype)
 
 
-def as_rows(a: NDArray, name: str) -> NDArray:
-    """Return a view of `a` with all axes but the last made one."""
-    if a.ndim == 0:
-        raise ValueError(f"{name} has 0 dimensions, expected at least 1")
-    return a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
-
-
-def check_shape(a: NDArray, shape: tuple[int, ...], name: str) -> NDArray:
-    """Return `a` if it has this shape."""
-    if a.shape != tuple(shape):
-        raise ValueError(f"{name} has shape {a.shape}, expected {tuple(shape)}")
-    return a
+def as_weights(w: Any, name: str, shape: tuple[int, ...],
+               dtype: np.dtype) -> NDArray | None:
+    """Return one weight a row as a flat array; None stays None."""
+    return None if w is None else check_shape(as_real(w, name, dtype=dtype), name,
+                                              shape).reshape(-1)

@@ -9,14 +9,17 @@ static inline const REAL *FN(choices_at)(REAL *tail, const REAL *x, ptrdiff_t c,
 // The largest logit; NaN is passed over and shows in the sum of weights.
 static inline REAL FN(choices_max)(const REAL *x, ptrdiff_t K) {
     REAL top[LANES], tail[LANES];
-    for (int k = 0; k < LANES; k++) top[k] = -(REAL)INFINITY;
+    EACH_LANE(k) top[k] = -(REAL)INFINITY;
     for (ptrdiff_t c = 0; c < K; c += LANES) {
         const REAL *t = FN(choices_at)(tail, x, c, K);
-        for (int k = 0; k < LANES; k++) top[k] = t[k] > top[k] ? t[k] : top[k];
+        EACH_LANE(k) top[k] = t[k] > top[k] ? t[k] : top[k];
     }
     for (int k = 1; k < LANES; k++) top[0] = GL_MAX(top[0], top[k]);
     return top[0];
 }
+
+// x, but no less than a number whose exponential is 0: 0 times a masked logit is then 0.
+static inline REAL FN(choice_depth)(REAL x) { return x < (REAL)-1e4 ? (REAL)-1e4 : x; }
 
 // max = max(x), sum = sum_k exp(x_k - max), dot = sum_k exp(x_k - max) (x_k - max).
 typedef struct {
@@ -28,10 +31,10 @@ static inline FN(choices) FN(choices_of)(const REAL *x, ptrdiff_t K) {
     REAL sum[LANES] = {0}, dot[LANES] = {0}, tail[LANES];
     for (ptrdiff_t c = 0; c < K; c += LANES) {
         const REAL *t = FN(choices_at)(tail, x, c, K);
-        for (int k = 0; k < LANES; k++) {
-            const REAL w = FN(exp_)(t[k] - max);
+        EACH_LANE(k) {
+            const REAL y = FN(choice_depth)(t[k] - max), w = FN(exp_)(y);
             sum[k] += w;
-            dot[k] += w == 0 ? 0 : w * (t[k] - max);
+            dot[k] += w * y;
         }
     }
     return (FN(choices)){max, FN(fold_lanes)(sum), FN(fold_lanes)(dot)};
@@ -69,7 +72,7 @@ static gl_result FN(categorical_sample_rows)(int64_t *actions, REAL *logp, const
             REAL lane[LANES] = {0};
             for (ptrdiff_t c = from; c < GL_MIN(from + length, K); c += LANES) {
                 const REAL *t = FN(choices_at)(tail, x, c, K);
-                for (int k = 0; k < LANES; k++) lane[k] += FN(exp_)(t[k] - max);
+                EACH_LANE(k) lane[k] += FN(exp_)(t[k] - max);
             }
             segment[n] = (double)FN(fold_lanes)(lane);
             total += segment[n];
@@ -117,11 +120,13 @@ static gl_result FN(categorical_rows_backward)(REAL *dlogits, const REAL *dlogp,
         const REAL scale = 1 / s.sum, mean = s.dot / s.sum, max = s.max;
         for (ptrdiff_t c = 0; c < K; c += LANES) {
             const REAL *t = FN(choices_at)(tail, x, c, K);
-            for (int k = 0; k < LANES; k++) {
-                const REAL p = FN(exp_)(t[k] - max) * scale;
-                part[k] = -g * p - (p == 0 ? 0 : f * p * (t[k] - max - mean));
+            REAL *o = c + LANES <= K ? d + c : part;
+            GL_IVDEP
+            EACH_LANE(k) {
+                const REAL y = FN(choice_depth)(t[k] - max), p = FN(exp_)(y) * scale;
+                o[k] = -g * p - f * p * (y - mean);
             }
-            for (ptrdiff_t k = 0; k < GL_MIN(LANES, K - c); k++) d[c + k] = part[k];
+            if (o == part) memcpy(d + c, part, (size_t)(K - c) * sizeof(REAL));
         }
         if (dlogp) d[actions[i]] += g;
     }
@@ -141,7 +146,7 @@ static void FN(categorical_kl_rows)(REAL *kl, REAL *dp, REAL *dq, const REAL *dk
         for (ptrdiff_t c = 0; c < K; c += LANES) {
             const REAL *tp = FN(choices_at)(tail_p, xp, c, K);
             const REAL *tq = FN(choices_at)(tail_q, xq, c, K);
-            for (int k = 0; k < LANES; k++) {
+            EACH_LANE(k) {
                 const REAL w = FN(exp_)(tp[k] - max_p) * scale_p;
                 sum[k] += w == 0 ? 0 : w * ((tp[k] - max_p - log_p) - (tq[k] - max_q - log_q));
             }
@@ -155,15 +160,16 @@ static void FN(categorical_kl_rows)(REAL *kl, REAL *dp, REAL *dq, const REAL *dk
         for (ptrdiff_t c = 0; c < K; c += LANES) {
             const REAL *tp = FN(choices_at)(tail_p, xp, c, K);
             const REAL *tq = FN(choices_at)(tail_q, xq, c, K);
-            for (int k = 0; k < LANES; k++) {
+            EACH_LANE(k) {
                 const REAL wp = FN(exp_)(tp[k] - max_p) * scale_p;
                 const REAL wq = FN(exp_)(tq[k] - max_q) * scale_q;
                 const REAL a = (tp[k] - max_p - log_p) - (tq[k] - max_q - log_q);
                 part_p[k] = wp == 0 ? 0 : g * wp * (a - total);
                 part_q[k] = g * (wq - wp);
             }
-            for (ptrdiff_t k = 0; k < GL_MIN(LANES, K - c) && dp; k++) dp[i*K + c + k] = part_p[k];
-            for (ptrdiff_t k = 0; k < GL_MIN(LANES, K - c) && dq; k++) dq[i*K + c + k] = part_q[k];
+            const size_t bytes = (size_t)GL_MIN(LANES, K - c) * sizeof(REAL);
+            if (dp) memcpy(dp + i*K + c, part_p, bytes);
+            if (dq) memcpy(dq + i*K + c, part_q, bytes);
         }
     }
 }

@@ -4,6 +4,16 @@ Each function converts and checks its arguments, then calls the C core. Its plai
 ``gatelearn._reference`` under the same name.
 """
 
+from gatelearn.functional.activation import (
+    gelu,
+    gelu_backward,
+    relu,
+    relu_backward,
+    sigmoid,
+    sigmoid_backward,
+    tanh,
+    tanh_backward,
+)
 from gatelearn.functional.advantage import gae, leave_one_out
 from gatelearn.functional.bernoulli import (
     bernoulli_backward,
@@ -21,10 +31,22 @@ from gatelearn.functional.categorical import (
     categorical_log_prob,
     categorical_sample,
 )
+from gatelearn.functional.embedding import embedding, embedding_backward
+from gatelearn.functional.linear import linear, linear_backward
+from gatelearn.functional.loss import (
+    cross_entropy,
+    cross_entropy_backward,
+    log_softmax,
+    log_softmax_backward,
+    softmax,
+    softmax_backward,
+)
 from gatelearn.functional.norm import layer_norm, layer_norm_backward
+from gatelearn.functional.optim import adamw_step, grad_norm
 from gatelearn.functional.ppo import ppo_loss
 
 __all__ = [
+    "adamw_step",
     "bernoulli_backward",
     "bernoulli_entropy",
     "bernoulli_kl",
@@ -37,9 +59,28 @@ __all__ = [
     "categorical_kl_backward",
     "categorical_log_prob",
     "categorical_sample",
+    "cross_entropy",
+    "cross_entropy_backward",
+    "embedding",
+    "embedding_backward",
     "gae",
+    "gelu",
+    "gelu_backward",
+    "grad_norm",
     "layer_norm",
     "layer_norm_backward",
     "leave_one_out",
+    "linear",
+    "linear_backward",
+    "log_softmax",
+    "log_softmax_backward",
     "ppo_loss",
+    "relu",
+    "relu_backward",
+    "sigmoid",
+    "sigmoid_backward",
+    "softmax",
+    "softmax_backward",
+    "tanh",
+    "tanh_backward",
 ]

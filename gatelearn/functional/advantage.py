@@ -72,11 +72,11 @@ def gae(rewards: ArrayLike, values: ArrayLike, last: ArrayLike | None = None, *,
             raise ValueError(f"values has shape {values.shape}, expected "
                              f"{(shape[0] + 1, *shape[1:])}, or {shape} with last")
         values, last = values[:-1], values[-1]
-    check_shape(values, shape, "values")
-    last = check_shape(as_real(last, "last", dtype=rewards.dtype), shape[1:], "last")
+    check_shape(values, "values", shape)
+    last = check_shape(as_real(last, "last", dtype=rewards.dtype), "last", shape[1:])
     if final is not None:
-        final = check_shape(as_real(final, "final", dtype=rewards.dtype), shape, "final")
-    flags = [x if x is None else check_shape(as_flags(x, name), shape, name)
+        final = check_shape(as_real(final, "final", dtype=rewards.dtype), "final", shape)
+    flags = [x if x is None else check_shape(as_flags(x, name), name, shape)
              for x, name in ((terminated, "terminated"), (truncated, "truncated"))]
 
     grid = shape if rewards.ndim == 2 else (*shape, 1)

@@ -16,6 +16,7 @@ from gatelearn._convert import (
     as_reals,
     as_rows,
     as_uniforms,
+    as_weights,
     check_shape,
     out_array,
 )
@@ -62,8 +63,8 @@ def bernoulli_sample(logits: ArrayLike, uniforms: ArrayLike, *,
     array([-1.386])
     """
     logits = as_real(logits, "logits")
-    uniforms = check_shape(as_uniforms(uniforms, "uniforms", logits.dtype), logits.shape,
-                           "uniforms")
+    uniforms = as_uniforms(uniforms, "uniforms", logits.dtype)
+    check_shape(uniforms, "uniforms", logits.shape)
     rows = as_rows(logits, "logits")
     actions, logp = np.empty(rows.shape, np.uint8), np.empty(len(rows), rows.dtype)
     _core.bernoulli_sample(actions, logp, rows, uniforms.reshape(rows.shape), bound)
@@ -98,7 +99,7 @@ def bernoulli_log_prob(logits: ArrayLike, actions: ArrayLike, *, bound: float = 
     array([-7.00000e-01, -1.00007e+04])
     """
     logits = as_real(logits, "logits")
-    actions = check_shape(as_flags(actions, "actions"), logits.shape, "actions")
+    actions = check_shape(as_flags(actions, "actions"), "actions", logits.shape)
     rows = as_rows(logits, "logits")
     logp = np.empty(len(rows), rows.dtype)
     _core.bernoulli_forward(logp, None, rows, actions.reshape(rows.shape), bound)
@@ -164,11 +165,10 @@ def bernoulli_backward(logits: ArrayLike, actions: ArrayLike, dlogp: ArrayLike |
     array([[ 1., -1.]])
     """
     logits = as_real(logits, "logits")
-    actions = check_shape(as_flags(actions, "actions"), logits.shape, "actions")
+    actions = check_shape(as_flags(actions, "actions"), "actions", logits.shape)
     rows = as_rows(logits, "logits")
-    weights = [None if w is None else check_shape(as_real(w, name, dtype=logits.dtype),
-                                                  logits.shape[:-1], name).reshape(-1)
-               for w, name in ((dlogp, "dlogp"), (dentropy, "dentropy"))]
+    weights = [as_weights(dlogp, "dlogp", logits.shape[:-1], logits.dtype),
+               as_weights(dentropy, "dentropy", logits.shape[:-1], logits.dtype)]
     out = out_array(out, logits.shape, logits.dtype)
     _core.bernoulli_backward(out.reshape(rows.shape), *weights, rows, actions.reshape(rows.shape),
                              bound)
@@ -197,7 +197,7 @@ def bernoulli_kl(logits_p: ArrayLike, logits_q: ArrayLike, *, bound: float = 0.0
     p, q = as_reals((logits_p, "logits_p"), (logits_q, "logits_q"))
     rows = as_rows(p, "logits_p")
     kl = np.empty(len(rows), p.dtype)
-    _core.bernoulli_kl(kl, rows, check_shape(q, p.shape, "logits_q").reshape(rows.shape), bound)
+    _core.bernoulli_kl(kl, rows, check_shape(q, "logits_q", p.shape).reshape(rows.shape), bound)
     return kl.reshape(p.shape[:-1])
 
 
@@ -224,8 +224,8 @@ def bernoulli_kl_backward(dkl: ArrayLike, logits_p: ArrayLike, logits_q: ArrayLi
     """
     p, q = as_reals((logits_p, "logits_p"), (logits_q, "logits_q"))
     rows = as_rows(p, "logits_p")
-    dkl = check_shape(as_real(dkl, "dkl", dtype=p.dtype), p.shape[:-1], "dkl").reshape(-1)
+    dkl = check_shape(as_real(dkl, "dkl", dtype=p.dtype), "dkl", p.shape[:-1]).reshape(-1)
     dp, dq = np.empty_like(rows), np.empty_like(rows)
     _core.bernoulli_kl_backward(dp, dq, dkl, rows,
-                                check_shape(q, p.shape, "logits_q").reshape(rows.shape), bound)
+                                check_shape(q, "logits_q", p.shape).reshape(rows.shape), bound)
     return dp.reshape(p.shape), dq.reshape(p.shape)

@@ -12,6 +12,7 @@ from gatelearn._convert import (
     as_reals,
     as_rows,
     as_uniforms,
+    as_weights,
     check_shape,
     out_array,
 )
@@ -52,8 +53,8 @@ def categorical_sample(logits: ArrayLike,
     """
     logits = as_real(logits, "logits")
     rows = as_rows(logits, "logits")
-    uniforms = check_shape(as_uniforms(uniforms, "uniforms", logits.dtype), logits.shape[:-1],
-                           "uniforms")
+    uniforms = as_uniforms(uniforms, "uniforms", logits.dtype)
+    check_shape(uniforms, "uniforms", logits.shape[:-1])
     actions, logp = np.empty(len(rows), np.int64), np.empty(len(rows), rows.dtype)
     _core.categorical_sample(actions, logp, rows, uniforms.reshape(-1))
     return actions.reshape(uniforms.shape), logp.reshape(uniforms.shape)
@@ -86,7 +87,7 @@ def categorical_log_prob(logits: ArrayLike, actions: ArrayLike) -> NDArray:
     """
     logits = as_real(logits, "logits")
     rows = as_rows(logits, "logits")
-    actions = check_shape(as_index(actions, "actions"), logits.shape[:-1], "actions")
+    actions = check_shape(as_index(actions, "actions"), "actions", logits.shape[:-1])
     logp = np.empty(len(rows), rows.dtype)
     _core.categorical_forward(logp, None, rows, actions.reshape(-1))
     return logp.reshape(actions.shape)
@@ -147,10 +148,9 @@ def categorical_backward(logits: ArrayLike, actions: ArrayLike, dlogp: ArrayLike
     """
     logits = as_real(logits, "logits")
     rows = as_rows(logits, "logits")
-    actions = check_shape(as_index(actions, "actions"), logits.shape[:-1], "actions")
-    weights = [None if w is None else check_shape(as_real(w, name, dtype=logits.dtype),
-                                                  actions.shape, name).reshape(-1)
-               for w, name in ((dlogp, "dlogp"), (dentropy, "dentropy"))]
+    actions = check_shape(as_index(actions, "actions"), "actions", logits.shape[:-1])
+    weights = [as_weights(dlogp, "dlogp", actions.shape, logits.dtype),
+               as_weights(dentropy, "dentropy", actions.shape, logits.dtype)]
     out = out_array(out, logits.shape, logits.dtype)
     _core.categorical_backward(out.reshape(rows.shape), *weights, rows, actions.reshape(-1))
     return out
@@ -176,7 +176,7 @@ def categorical_kl(logits_p: ArrayLike, logits_q: ArrayLike) -> NDArray:
     p, q = as_reals((logits_p, "logits_p"), (logits_q, "logits_q"))
     rows = as_rows(p, "logits_p")
     kl = np.empty(len(rows), p.dtype)
-    _core.categorical_kl(kl, rows, check_shape(q, p.shape, "logits_q").reshape(rows.shape))
+    _core.categorical_kl(kl, rows, check_shape(q, "logits_q", p.shape).reshape(rows.shape))
     return kl.reshape(p.shape[:-1])
 
 
@@ -201,8 +201,8 @@ def categorical_kl_backward(dkl: ArrayLike, logits_p: ArrayLike,
     """
     p, q = as_reals((logits_p, "logits_p"), (logits_q, "logits_q"))
     rows = as_rows(p, "logits_p")
-    dkl = check_shape(as_real(dkl, "dkl", dtype=p.dtype), p.shape[:-1], "dkl").reshape(-1)
+    dkl = check_shape(as_real(dkl, "dkl", dtype=p.dtype), "dkl", p.shape[:-1]).reshape(-1)
     dp, dq = np.empty_like(rows), np.empty_like(rows)
     _core.categorical_kl_backward(dp, dq, dkl, rows,
-                                  check_shape(q, p.shape, "logits_q").reshape(rows.shape))
+                                  check_shape(q, "logits_q", p.shape).reshape(rows.shape))
     return dp.reshape(p.shape), dq.reshape(p.shape)

@@ -76,7 +76,7 @@ def ppo_loss(logp: ArrayLike, logp_old: ArrayLike, advantage: ArrayLike, entropy
     given = (logp, logp_old, advantage, entropy, value, returns, value_old)
     logp, logp_old, advantage, entropy = as_reals(*zip(given[:4], names[:4], strict=True), ndim=1)
     value, returns, value_old = (
-        x if x is None else check_shape(as_real(x, name, dtype=logp.dtype), logp.shape, name)
+        x if x is None else check_shape(as_real(x, name, dtype=logp.dtype), name, logp.shape)
         for x, name in zip(given[4:], names[4:], strict=True))
     stats = np.empty(len(STATS), logp.dtype)
     dlogp, dentropy = np.empty_like(logp), np.empty_like(logp)

@@ -14,7 +14,8 @@ def as_real(x: Any, name: str, *, dtype: np.dtype | None = None, ndim: int | Non
     """Return `x` as an aligned, native float32 or float64 array.
 
     Integers and booleans become float64; other kinds are refused. With `strided`, outer axes keep
-    positive strides (views of a projection are not copied); the last axis is made contiguous.
+    strides (views of a projection are not copied) unless they are negative or items share memory;
+    the last axis is made contiguous.
     """
     a = np.asarray(x)
     if a.dtype.kind in "iub":
@@ -30,9 +31,15 @@ def as_real(x: Any, name: str, *, dtype: np.dtype | None = None, ndim: int | Non
 
 
 def _strides_fit(a: NDArray) -> bool:
-    outer = zip(a.shape[:-1], a.strides[:-1], strict=True)
-    return (a.ndim > 0 and (a.shape[-1] <= 1 or a.strides[-1] == a.itemsize)
-            and all(n <= 1 or (s > 0 and s % a.itemsize == 0) for n, s in outer))
+    """Is the last axis contiguous, are strides positive and do no two items share memory?"""
+    if a.ndim == 0 or a.size == 0 or (a.shape[-1] > 1 and a.strides[-1] != a.itemsize):
+        return False
+    extent = a.itemsize
+    for stride, n in sorted((s, n) for s, n in zip(a.strides, a.shape, strict=True) if n > 1):
+        if stride < extent or stride % a.itemsize:
+            return False
+        extent += stride * (n - 1)
+    return True
 
 
 def as_reals(*pairs: tuple[Any, str], ndim: int | None = None,

@@ -86,5 +86,5 @@ def layer_norm_backward(dout: ArrayLike, x: ArrayLike, weight: ArrayLike, *,
     dx = np.empty_like(rows)
     _core.layer_norm_forward(dx, mean, rstd, rows, weight, np.zeros_like(weight), eps)
     dweight, dbias = np.zeros_like(weight), np.zeros_like(weight)
-    _core.layer_norm_backward(dx, dweight, dbias, dout.reshape(rows.shape), rows, mean, rstd, weight)
+    _core.layer_norm_backward(dx, dweight, dbias, as_rows(dout, "dout"), rows, mean, rstd, weight)
     return dx.reshape(x.shape), dweight, dbias

@@ -50,14 +50,17 @@ class GateTrainerConfig:
     """Passes over the patterns of an update."""
     entropy: float = 0.0
     """Entropy bonus."""
+    normalise: bool = True
+    """Divide a text's advantages by the spread of its returns."""
 
 
 class GateTrainer:
-    """Reward is score - penalty * open work + faithfulness * evidence mass; PPO does the rest.
+    """Trains a controller by PPO [1]_: score - penalty * open work + faithfulness * evidence mass.
 
-    The baseline of a pattern is the mean return of the text's other patterns (leave one out), and
-    the advantages of a text are divided by the spread of its returns: where every pattern
-    answers alike, the price alone tells them apart. Work is charged in the step that opens it.
+    The baseline of a pattern is the mean return of the text's other patterns (leave one out [2]_),
+    which keeps the gradient unbiased. The advantages of a text are then divided by the spread of its
+    returns, so that where every pattern answers alike, the price alone tells them apart; that
+    weighs texts anew, and `normalise` turns it off. Work is charged in the step that opens it.
 
     Parameters
     ----------
@@ -113,7 +116,8 @@ class GateTrainer:
         # the return still to come, against that of the text's other patterns
         returns = np.cumsum(reward[::-1], 0)[::-1].reshape(steps, B, S)
         advantage = np.stack([leave_one_out(r.T).T for r in returns])
-        advantage /= returns.std(2, keepdims=True) + 0.01
+        if config.normalise:
+            advantage /= returns.std(2, keepdims=True) + 0.01
 
         metrics = self.algorithm.update(Rollout(
             episode.observations, episode.actions, episode.logp,

@@ -213,9 +213,11 @@ class GatedHeads(Layer):
         if saved.lengths is not None:
             last = np.minimum(last, saved.lengths[sample] - 1)
         seen = (np.arange(T) <= last[:, None])[:, None] & (saved.gate[sample] != 0)[:, :, None]
-        score = np.einsum("nhd,nthd->nht", q, k, optimize=True) / math.sqrt(self.head_width)
         lse = saved.lse[sample, :, position][:, :, None]
-        return np.exp(np.where(seen, score - lse, -np.inf))
+        # closed heads were never written: whatever stands there is left out below
+        with np.errstate(all="ignore"):
+            score = np.einsum("nhd,nthd->nht", q, k, optimize=True) / math.sqrt(self.head_width)
+            return np.exp(np.where(seen, score - lse, -np.inf))
 
 
 class MLPSaved(NamedTuple):

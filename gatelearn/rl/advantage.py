@@ -31,8 +31,13 @@ def normalise(advantages: ArrayLike, eps: float = 1e-8) -> NDArray:
     array([-0.99999999,  0.99999999])
     """
     a = as_real(advantages, "advantages")
-    centred = a - a.mean() if a.size else a
-    return centred / (np.sqrt(np.mean(centred * centred)) + a.dtype.type(eps)) if a.size else a
+    if a.size == 0:
+        return a
+
+    # from the first one, so that equal advantages give exactly 0, not their mean's rounding
+    centred = a - a.flat[0]
+    centred -= centred.mean()
+    return centred / (np.sqrt(np.mean(centred * centred)) + a.dtype.type(eps))
 
 
 class MovingAverage:

@@ -14,6 +14,7 @@ from gatelearn.functional.activation import (
     tanh,
     tanh_backward,
 )
+from gatelearn.functional.attention import attention, attention_backward
 from gatelearn.functional.embedding import embedding, embedding_backward
 from gatelearn.functional.linear import linear, linear_backward
 from gatelearn.functional.loss import (
@@ -29,6 +30,8 @@ from gatelearn.functional.optim import adamw_step, grad_norm
 
 __all__ = [
     "adamw_step",
+    "attention",
+    "attention_backward",
     "cross_entropy",
     "cross_entropy_backward",
     "embedding",

@@ -1,6 +1,7 @@
 """Layers and networks: parameters in one flat buffer, forward and backward side by side."""
 
 from gatelearn.nn.base import Layer, Residual, Sequential, check_layer
+from gatelearn.nn.gated import GatedHeads, GatedMLP
 from gatelearn.nn.layers import (
     GELU,
     Embedding,
@@ -12,11 +13,15 @@ from gatelearn.nn.layers import (
     orthogonal,
 )
 from gatelearn.nn.optim import AdamW, cosine_schedule, matrices_only
+from gatelearn.nn.transformer import Block, Transformer
 
 __all__ = [
     "GELU",
     "AdamW",
+    "Block",
     "Embedding",
+    "GatedHeads",
+    "GatedMLP",
     "Layer",
     "LayerNorm",
     "Linear",
@@ -25,6 +30,7 @@ __all__ = [
     "Sequential",
     "Sigmoid",
     "Tanh",
+    "Transformer",
     "check_layer",
     "cosine_schedule",
     "matrices_only",

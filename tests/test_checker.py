@@ -182,10 +182,10 @@ def test_huge_shapes_that_take_no_memory():
     wide = as_strided(np.ones(4), (2, 4), (2**36, 8))
     with pytest.raises(ValueError, match="x has a stride of 8589934592 items on axis 0, expected "
                                          "at most 2147483647"):
-        linear(np.zeros((2, 2)), wide)
+        linear(np.zeros((2, 0)), wide, np.zeros((4, 0)))
     endless = as_strided(np.ones(4), (8, 4), (2**62, 8))
     with pytest.raises(ValueError, match="x overlaps itself"):
-        linear(np.zeros((8, 2)), endless)
+        linear(np.zeros((8, 0)), endless, np.zeros((4, 0)))
 
 
 def test_empty_arrays_overlap_nothing():

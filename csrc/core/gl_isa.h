@@ -6,6 +6,7 @@
 #ifndef GL_ISA_H
 #define GL_ISA_H
 
+#include "attention.h"
 #include "gl_common.h"
 
 #define REAL float

@@ -8,11 +8,11 @@ typedef struct {
 } FN(gl_adamw_coef);
 
 typedef struct {
-    // product_kernels: values in a vector; widths that kernels ask for are multiples of it
-    ptrdiff_t vector_length;
+    // product_kernels
     void (*product)(REAL *C, ptrdiff_t ldc, const REAL *A, ptrdiff_t rsa, ptrdiff_t csa,
                     const REAL *B, ptrdiff_t ldb, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K,
                     int accumulate);
+    REAL (*dot)(const REAL *x, const REAL *y, ptrdiff_t n);
 
     // activation_kernels
     FN(gl_map) *gelu, *gelu_exact, *tanh_map, *relu, *sigmoid;
@@ -73,6 +73,23 @@ typedef struct {
                      const REAL *advantage, REAL clip, REAL scale, ptrdiff_t N);
     void (*ppo_value_rows)(double *sum, REAL *dvalue, const REAL *value, const REAL *value_old,
                            const REAL *returns, REAL clip, REAL scale, ptrdiff_t N);
+
+    // position_kernels
+    void (*token_shift)(REAL *restrict m, const REAL *restrict n, const REAL *restrict shift,
+                        ptrdiff_t T, ptrdiff_t C);
+    void (*token_shift_backward)(REAL *restrict dn, REAL *restrict dshift, const REAL *restrict dm,
+                                 const REAL *restrict n, const REAL *restrict shift, ptrdiff_t T,
+                                 ptrdiff_t C);
+    void (*rotate)(REAL *x, ptrdiff_t stride, const REAL *cosine, const REAL *sine, int inverse,
+                   ptrdiff_t T, ptrdiff_t D);
+
+    // attention_kernels: scratch in bytes, aligned to GL_ALIGN
+    ptrdiff_t (*attention_forward_scratch)(ptrdiff_t D, ptrdiff_t E);
+    ptrdiff_t (*attention_backward_scratch)(ptrdiff_t D, ptrdiff_t E);
+    void (*attention_forward_block)(const FN(gl_attention) *a, ptrdiff_t b, ptrdiff_t h,
+                                    ptrdiff_t q0, void *scratch);
+    void (*attention_backward_head)(const FN(gl_attention) *a, ptrdiff_t b, ptrdiff_t h,
+                                    void *scratch);
 
     // optim_kernels
     void (*adamw)(REAL *param, REAL *m, REAL *v, const REAL *grad, const REAL *decay,

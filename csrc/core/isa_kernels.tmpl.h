@@ -7,15 +7,27 @@
 #include "categorical_kernels.tmpl.h"
 #include "loss_kernels.tmpl.h"
 #include "norm_kernels.tmpl.h"
+#include "position_kernels.tmpl.h"
 #include "optim_kernels.tmpl.h"
 #include "ppo_kernels.tmpl.h"
 #include "product_kernels.tmpl.h"
 
+#include "attention_kernels.tmpl.h"
+
 #ifndef KERNELS
 #define KERNELS(S)                                                          \
     {                                                                       \
-        .vector_length = VECTOR_BYTES / (ptrdiff_t)sizeof(((vec_##S){0})[0]),\
         .product = product_##S,                                             \
+        .dot = dot__##S,                                                    \
+        .layer_norm_rows = layer_norm_rows_##S,                             \
+        .layer_norm_rows_backward = layer_norm_rows_backward_##S,           \
+        .token_shift = token_shift_##S,                                     \
+        .token_shift_backward = token_shift_backward_##S,                   \
+        .rotate = rotate_##S,                                               \
+        .attention_forward_scratch = attention_forward_scratch_##S,         \
+        .attention_backward_scratch = attention_backward_scratch_##S,       \
+        .attention_forward_block = attention_forward_block_##S,             \
+        .attention_backward_head = attention_backward_head_##S,             \
         .gelu = gelu_##S,                                                   \
         .gelu_exact = gelu_exact_##S,                                       \
         .tanh_map = tanh_map_##S,                                           \
@@ -31,8 +43,6 @@
         .log_softmax_rows = log_softmax_rows_##S,                           \
         .log_softmax_rows_backward = log_softmax_rows_backward_##S,         \
         .cross_entropy_rows = cross_entropy_rows_##S,                       \
-        .layer_norm_rows = layer_norm_rows_##S,                             \
-        .layer_norm_rows_backward = layer_norm_rows_backward_##S,           \
         .bernoulli_rows = bernoulli_rows_##S,                               \
         .bernoulli_sample_rows = bernoulli_sample_rows_##S,                 \
         .bernoulli_rows_backward = bernoulli_rows_backward_##S,             \

@@ -1,23 +1,5 @@
 // Rows of softmax, log-softmax and cross-entropy. Outputs may be inputs.
 
-// The largest value; NaN is passed over, it shows in the sum that follows.
-static inline REAL FN(row_max)(const REAL *x, ptrdiff_t n) {
-    if (n < LANES) {
-        REAL m = -(REAL)INFINITY;
-        for (ptrdiff_t i = 0; i < n; i++) m = x[i] > m ? x[i] : m;
-        return m;
-    }
-    REAL lane[LANES];
-    EACH_LANE(k) lane[k] = -(REAL)INFINITY;
-    ptrdiff_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        EACH_LANE(k) lane[k] = x[i + k] > lane[k] ? x[i + k] : lane[k];
-    for (int k = 0; i < n; i++, k++) lane[k] = x[i] > lane[k] ? x[i] : lane[k];
-    for (int w = LANES / 2; w > 0; w /= 2)
-        for (int k = 0; k < w; k++) lane[k] = lane[k + w] > lane[k] ? lane[k + w] : lane[k];
-    return lane[0];
-}
-
 // The sum of exp(x - m); with `store`, the terms go to y, which may be x. Blocks are filled up to
 // whole lanes with -inf, so that short rows are vectorised too.
 static inline __attribute__((always_inline)) REAL FN(row_exp)(int store, REAL *y, const REAL *x,

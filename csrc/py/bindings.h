@@ -7,6 +7,8 @@
 #define GLPY_METHOD(name, signature, doc)                                                     \
     {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, #name "(" signature ")\n--\n\n" doc}
 
+extern PyMethodDef glpy_attention_methods[];
+extern PyMethodDef glpy_gated_methods[];
 extern PyMethodDef glpy_activation_methods[];
 extern PyMethodDef glpy_advantage_methods[];
 extern PyMethodDef glpy_bernoulli_methods[];

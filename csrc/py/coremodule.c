@@ -93,6 +93,8 @@ static int core_exec(PyObject *mod) {
     gl_pool_init();
     PyMethodDef *tables[] = {
         core_methods,
+        glpy_attention_methods,
+        glpy_gated_methods,
         glpy_activation_methods,
         glpy_advantage_methods,
         glpy_bernoulli_methods,

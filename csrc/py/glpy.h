@@ -34,7 +34,7 @@ typedef struct {
     int flags;
 } glpy_spec;
 
-enum { GLPY_MAX_ARGS = 32, GLPY_MAX_DIMS = 4 };
+enum { GLPY_MAX_ARGS = 32, GLPY_MAX_DIMS = 5 };
 
 typedef struct {
     const char *function;

@@ -15,6 +15,7 @@ from gatelearn.functional.activation import (
     tanh_backward,
 )
 from gatelearn.functional.advantage import gae, leave_one_out
+from gatelearn.functional.attention import attention, attention_backward
 from gatelearn.functional.bernoulli import (
     bernoulli_backward,
     bernoulli_entropy,
@@ -47,6 +48,8 @@ from gatelearn.functional.ppo import ppo_loss
 
 __all__ = [
     "adamw_step",
+    "attention",
+    "attention_backward",
     "bernoulli_backward",
     "bernoulli_entropy",
     "bernoulli_kl",

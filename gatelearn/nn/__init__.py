@@ -1,5 +1,38 @@
 """Layers and networks: parameters in one flat buffer, forward and backward side by side."""
 
 from gatelearn.nn.base import Layer, Residual, Sequential, check_layer
+from gatelearn.nn.gated import GatedHeads, GatedMLP
+from gatelearn.nn.layers import (
+    GELU,
+    Embedding,
+    LayerNorm,
+    Linear,
+    ReLU,
+    Sigmoid,
+    Tanh,
+    orthogonal,
+)
+from gatelearn.nn.optim import AdamW, cosine_schedule, matrices_only
+from gatelearn.nn.transformer import Block, Transformer
 
-__all__ = ["Layer", "Residual", "Sequential", "check_layer"]
+__all__ = [
+    "GELU",
+    "AdamW",
+    "Block",
+    "Embedding",
+    "GatedHeads",
+    "GatedMLP",
+    "Layer",
+    "LayerNorm",
+    "Linear",
+    "ReLU",
+    "Residual",
+    "Sequential",
+    "Sigmoid",
+    "Tanh",
+    "Transformer",
+    "check_layer",
+    "cosine_schedule",
+    "matrices_only",
+    "orthogonal",
+]

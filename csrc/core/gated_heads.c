@@ -1,0 +1,18 @@
+#include "gated_heads.h"
+
+#include <string.h>
+
+#include "gl_blas.h"
+#include "gl_isa.h"
+#include "gl_pool.h"
+#include "gl_runs.h"
+
+#define REAL float
+#define SUFFIX f32
+#include "gated_heads.tmpl.h"
+#undef REAL
+#undef SUFFIX
+
+#define REAL double
+#define SUFFIX f64
+#include "gated_heads.tmpl.h"

@@ -173,10 +173,15 @@ static inline REAL FN(dot_)(const REAL *x, const REAL *y, ptrdiff_t n) {
 // The largest of n values; NaN is passed over.
 static inline REAL FN(row_max)(const REAL *x, ptrdiff_t n) {
     REAL lane[LANES];
-    for (int k = 0; k < LANES; k++) lane[k] = -(REAL)INFINITY;
+    if (n < LANES) {
+        lane[0] = -(REAL)INFINITY;
+        for (ptrdiff_t i = 0; i < n; i++) lane[0] = x[i] > lane[0] ? x[i] : lane[0];
+        return lane[0];
+    }
+    EACH_LANE(k) lane[k] = -(REAL)INFINITY;
     ptrdiff_t i = 0;
     for (; i + LANES <= n; i += LANES)
-        for (int k = 0; k < LANES; k++) lane[k] = x[i + k] > lane[k] ? x[i + k] : lane[k];
+        EACH_LANE(k) lane[k] = x[i + k] > lane[k] ? x[i + k] : lane[k];
     for (int k = 0; i < n; i++, k++) lane[k] = x[i] > lane[k] ? x[i] : lane[k];
     for (int w = LANES / 2; w > 0; w /= 2)
         for (int k = 0; k < w; k++) lane[k] = lane[k + w] > lane[k] ? lane[k + w] : lane[k];

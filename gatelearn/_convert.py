@@ -29,9 +29,10 @@ def as_real(x: Any, name: str, *, dtype: np.dtype | None = None, ndim: int | Non
 
 
 def _strides_fit(a: NDArray) -> bool:
+    row = a.itemsize * a.shape[-1] if a.ndim else 0
     outer = zip(a.shape[:-1], a.strides[:-1], strict=True)
     return (a.ndim > 0 and (a.shape[-1] <= 1 or a.strides[-1] == a.itemsize)
-            and all(n <= 1 or (s > 0 and s % a.itemsize == 0) for n, s in outer))
+            and all(n <= 1 or (s >= row and s % a.itemsize == 0) for n, s in outer))
 
 
 def as_reals(*pairs: tuple[Any, str], ndim: int | None = None,

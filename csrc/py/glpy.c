@@ -69,6 +69,29 @@ static int check_type(glpy_call *c, const glpy_spec *s, PyObject *obj, int *real
     return 0;
 }
 
+// May two places of one array be the same? Taking axes from the narrowest to the widest stride, each
+// must step over all that the axes before it reach.
+static int overlaps_itself(PyArrayObject *a) {
+    ptrdiff_t reach = PyArray_ITEMSIZE(a), below = 0;
+    for (int turn = 0; turn < PyArray_NDIM(a); turn++) {
+        // equal strides of two axes are found together
+        ptrdiff_t stride = PTRDIFF_MAX, steps = 0;
+        int axes = 0;
+        for (int d = 0; d < PyArray_NDIM(a); d++) {
+            const ptrdiff_t has = PyArray_STRIDE(a, d);
+            if (PyArray_DIM(a, d) <= 1 || has <= below || has > stride) continue;
+            axes = has == stride ? axes + 1 : 1;
+            stride = has;
+            steps = PyArray_DIM(a, d) - 1;
+        }
+        if (axes == 0) return 0;
+        if (axes > 1 || stride < reach) return 1;
+        reach += steps * stride;
+        below = stride;
+    }
+    return 0;
+}
+
 // Sizes against the letters, then strides.
 static int check_layout(glpy_call *c, const glpy_spec *s, int i, PyArrayObject *a) {
     const int ndim = PyArray_NDIM(a);
@@ -93,18 +116,25 @@ static int check_layout(glpy_call *c, const glpy_spec *s, int i, PyArrayObject *
         c->stride[i][d] = natural;
         if (any && has > 1) {
             const int free_axis = (s->flags & GLPY_STRIDED) && d < ndim - 1;
-            if (bytes % itemsize != 0 || (free_axis ? bytes <= 0 : bytes != natural * itemsize)) {
+            const ptrdiff_t least = PyArray_DIM(a, ndim - 1) * itemsize;
+            if (bytes % itemsize != 0 || (free_axis ? bytes < least : bytes != natural * itemsize)) {
                 PyErr_Format(PyExc_ValueError,
                              free_axis ? "%s: %s has a stride of %zd bytes on axis %d, expected a "
-                                         "positive multiple of its item size"
+                                         "multiple of its item size that is no less than a row"
                                        : "%s: %s has a stride of %zd bytes on axis %d, expected "
                                          "it contiguous",
                              c->function, s->name, bytes, d);
                 return -1;
             }
             c->stride[i][d] = bytes / itemsize;
+            if (free_axis) c->widest = GL_MAX(c->widest, c->stride[i][d]);
         }
         natural = c->stride[i][d] * GL_MAX(has, 1);
+    }
+    if ((s->flags & GLPY_OUT) && (s->flags & GLPY_STRIDED) && any && overlaps_itself(a)) {
+        PyErr_Format(PyExc_ValueError, "%s: %s overlaps itself, expected separate memory",
+                     c->function, s->name);
+        return -1;
     }
     c->data[i] = PyArray_DATA(a);
     return 0;
@@ -126,24 +156,38 @@ static ptrdiff_t extent(PyArrayObject *a) {
     return bytes;
 }
 
-// May the two share a byte? Interleaved views, such as dq, dk and dv in one buffer, do not: all
-// their rows start at multiples of a common step, and their last axes fit side by side in it.
+// Are all windows of a and b apart, where the axes with strides of at least `wide` step from window
+// to window and the others lie inside? All windows start at multiples of a common step, and one of
+// each array must fit side by side in it.
+static int windows_apart(PyArrayObject *a, PyArrayObject *b, ptrdiff_t wide) {
+    ptrdiff_t step = 0, width[2] = {PyArray_ITEMSIZE(a), PyArray_ITEMSIZE(b)};
+    PyArrayObject *both[2] = {a, b};
+    for (int k = 0; k < 2; k++) {
+        for (int d = 0; d < PyArray_NDIM(both[k]); d++) {
+            const ptrdiff_t more = PyArray_DIM(both[k], d) - 1, stride = PyArray_STRIDE(both[k], d);
+            if (more == 0) continue;
+            if (stride >= wide)
+                step = gcd(step, stride);
+            else
+                width[k] += more * stride;
+        }
+    }
+    const ptrdiff_t offset = (char *)PyArray_DATA(b) - (char *)PyArray_DATA(a);
+    const ptrdiff_t at = (offset % step + step) % step;
+    return at >= width[0] && at + width[1] <= step;
+}
+
+// May the two share a byte? Interleaved views, such as dq, dk and dv in one buffer, do not.
 static int overlap(PyArrayObject *a, PyArrayObject *b) {
     if (PyArray_SIZE(a) == 0 || PyArray_SIZE(b) == 0) return 0;
     const char *pa = PyArray_DATA(a), *pb = PyArray_DATA(b);
     if (pa + extent(a) <= pb || pb + extent(b) <= pa) return 0;
-
-    ptrdiff_t step = 0, width[2] = {PyArray_ITEMSIZE(a), PyArray_ITEMSIZE(b)};
     PyArrayObject *both[2] = {a, b};
-    for (int k = 0; k < 2; k++) {
-        const int last = PyArray_NDIM(both[k]) - 1;
-        if (last >= 0) width[k] *= PyArray_DIM(both[k], last);
-        for (int d = 0; d < last; d++)
-            if (PyArray_DIM(both[k], d) > 1) step = gcd(step, PyArray_STRIDE(both[k], d));
-    }
-    if (step == 0) return 1;
-    const ptrdiff_t at = ((pb - pa) % step + step) % step;
-    return !(at >= width[0] && at + width[1] <= step);
+    for (int k = 0; k < 2; k++)
+        for (int d = 0; d < PyArray_NDIM(both[k]); d++)
+            if (PyArray_DIM(both[k], d) > 1 && windows_apart(a, b, PyArray_STRIDE(both[k], d)))
+                return 0;
+    return 1;
 }
 
 static int same_layout(PyArrayObject *a, PyArrayObject *b) {
@@ -161,7 +205,9 @@ static int check_overlap(const glpy_call *c, const glpy_spec *spec, int n, PyObj
             if (j == i || spec[j].kind > GLPY_UINT8 || c->data[j] == NULL) continue;
             if ((spec[j].flags & GLPY_OUT) && j < i) continue;
             PyArrayObject *a = (PyArrayObject *)args[i], *b = (PyArrayObject *)args[j];
-            if ((spec[j].flags & GLPY_MAY_ALIAS) && same_layout(a, b)) continue;
+            if ((spec[j].flags & GLPY_MAY_ALIAS) && strcmp(spec[i].shape, spec[j].shape) == 0 &&
+                same_layout(a, b))
+                continue;
             if (!overlap(a, b)) continue;
             PyErr_Format(PyExc_ValueError, "%s: %s overlaps %s, expected separate memory",
                          c->function, spec[i].name, spec[j].name);
@@ -172,39 +218,46 @@ static int check_overlap(const glpy_call *c, const glpy_spec *spec, int n, PyObj
 }
 
 static int parse_scalar(glpy_call *c, const glpy_spec *s, int i, PyObject *obj) {
-    if (s->kind == GLPY_FLOAT) {
-        c->num[i] = PyFloat_AsDouble(obj);
-        if (!(c->num[i] == -1.0 && PyErr_Occurred())) return 0;
-        PyErr_Clear();
-        PyErr_Format(PyExc_TypeError, "%s: %s is %.100s, expected a number", c->function, s->name,
-                     Py_TYPE(obj)->tp_name);
-        return -1;
-    }
     if (s->kind == GLPY_FLAG) {
         const int truth = PyObject_IsTrue(obj);
         c->integer[i] = truth;
         return truth < 0 ? -1 : 0;
     }
-    c->integer[i] = PyNumber_AsSsize_t(obj, PyExc_OverflowError);
-    return c->integer[i] == -1 && PyErr_Occurred() ? -1 : 0;
+    if (s->kind == GLPY_FLOAT)
+        c->num[i] = PyFloat_AsDouble(obj);
+    else
+        c->integer[i] = PyNumber_AsSsize_t(obj, PyExc_OverflowError);
+    if (!PyErr_Occurred()) return 0;
+    const char *kind = s->kind == GLPY_FLOAT ? "a number" : "an integer";
+    if (PyErr_ExceptionMatches(PyExc_OverflowError)) {
+        PyErr_Format(PyExc_OverflowError, "%s: %s is too large, expected %s of 64 bits", c->function,
+                     s->name, kind);
+    } else if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+        PyErr_Format(PyExc_TypeError, "%s: %s is %.100s, expected %s", c->function, s->name,
+                     Py_TYPE(obj)->tp_name, kind);
+    }
+    return -1;
 }
 
 int glpy_parse(glpy_call *c, const char *function, const glpy_spec *spec, int n,
                PyObject *const *args, Py_ssize_t nargs) {
     c->function = function;
     c->is_f32 = 0;
+    c->widest = 0;
     for (int k = 0; k < 26; k++) c->dims[k] = -1;
     if (nargs != n) {
         PyErr_Format(PyExc_TypeError, "%s: takes %d arguments, %zd given", function, n, nargs);
         return -1;
     }
+    // numbers first: theirs is the only Python code that may run, and it could resize an array
+    for (int i = 0; i < n; i++) {
+        c->data[i] = NULL;
+        if (spec[i].kind > GLPY_UINT8 && parse_scalar(c, &spec[i], i, args[i]) < 0) return -1;
+    }
     int real_seen = 0;
     for (int i = 0; i < n; i++) {
         const glpy_spec *s = &spec[i];
-        c->data[i] = NULL;
-        if (s->kind > GLPY_UINT8) {
-            if (parse_scalar(c, s, i, args[i]) < 0) return -1;
-        } else if (!((s->flags & GLPY_OPTIONAL) && args[i] == Py_None)) {
+        if (s->kind <= GLPY_UINT8 && !((s->flags & GLPY_OPTIONAL) && args[i] == Py_None)) {
             if (check_type(c, s, args[i], &real_seen) < 0) return -1;
             if (check_layout(c, s, i, (PyArrayObject *)args[i]) < 0) return -1;
         }
@@ -219,7 +272,14 @@ int glpy_check_blas_dims(const glpy_call *c) {
                          'A' + k, c->dims[k], INT32_MAX);
             return -1;
         }
-    return 0;
+    return glpy_check_blas_size(c, "the stride of a row", c->widest);
+}
+
+int glpy_check_blas_size(const glpy_call *c, const char *what, ptrdiff_t n) {
+    if (n >= 0 && n <= INT32_MAX) return 0;
+    PyErr_Format(PyExc_ValueError, "%s: %s is above %d, the most that the product takes",
+                 c->function, what, INT32_MAX);
+    return -1;
 }
 
 // The lease of each thread, freed when the thread ends.
@@ -233,7 +293,7 @@ static pthread_once_t lease_once = PTHREAD_ONCE_INIT;
 static void make_lease_key(void) { pthread_key_create(&lease_key, free); }
 
 void *glpy_workspace(const glpy_call *c, ptrdiff_t bytes) {
-    if (bytes < 0) {
+    if (bytes < 0 || bytes > PTRDIFF_MAX - GL_ALIGN) {
         PyErr_Format(PyExc_MemoryError, "%s: the workspace does not fit the address space",
                      c->function);
         return NULL;
@@ -258,6 +318,10 @@ void *glpy_workspace(const glpy_call *c, ptrdiff_t bytes) {
         lease.memory = p;
         lease.bytes = size;
     }
+#ifdef GL_ASAN
+    // what an earlier, larger lease has left behind is out of bounds
+    ASAN_POISON_MEMORY_REGION((char *)lease.memory + bytes, (size_t)(lease.bytes - bytes));
+#endif
     return lease.memory;
 }
 

@@ -39,6 +39,7 @@ enum { GLPY_MAX_ARGS = 32, GLPY_MAX_DIMS = 5 };
 typedef struct {
     const char *function;
     int is_f32;
+    ptrdiff_t widest;  // largest stride of an outer axis that may be strided, in items
     ptrdiff_t dims[26];
     void *data[GLPY_MAX_ARGS];
     ptrdiff_t stride[GLPY_MAX_ARGS][GLPY_MAX_DIMS];  // in items
@@ -56,8 +57,11 @@ typedef struct {
 int glpy_parse(glpy_call *c, const char *function, const glpy_spec *spec, int n,
                PyObject *const *args, Py_ssize_t nargs);
 
-// Raise unless a size may be passed to BLAS; -1 with an exception.
+// Raise unless all dimensions and outer strides may be passed to BLAS; -1 with an exception.
 int glpy_check_blas_dims(const glpy_call *c);
+
+// The same of a product of dimensions, which `what` names.
+int glpy_check_blas_size(const glpy_call *c, const char *what, ptrdiff_t n);
 
 // Scratch of the calling thread, aligned to GL_ALIGN and valid until its next lease. NULL with a
 // MemoryError where bytes is negative (an overflow) or memory is short.

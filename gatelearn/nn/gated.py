@@ -59,10 +59,11 @@ class HeadsSaved(NamedTuple):
 class GatedHeads(Layer):
     """Pre-norm residual block of multi-head self-attention with one gate a sample and head.
 
-    ``x + sum over open heads of gate * attention(q, k, v) @ wo``: the gate stands after the weighted
-    sum and before the output projection [1]_. Queries, keys and values are projected from the layer
-    norm of `x`, each channel mixed with its predecessor in time by a learned share (`shift`), which
-    lets one layer find what followed an earlier word; queries and keys are rotated by position.
+    ``x + sum over open heads of gate * attention(q, k, v) @ wo``: the gate stands after the
+    weighted sum and before the output projection [1]_. Queries, keys and values are projected from
+    the layer norm of `x`, each channel mixed with its predecessor in time by a learned share
+    (`shift`), which lets one layer find what followed an earlier word; queries and keys are rotated
+    by position.
 
     Parameters
     ----------

@@ -167,7 +167,7 @@ class GatedHeads(Layer):
         H, D = self.heads, self.head_width
         gate = _gate(gate, (B, H), x.dtype)
         lengths = None if lengths is None else as_index(lengths, "lengths", ndim=1)
-        if save and out is x:
+        if save and out is not None and np.may_share_memory(out, x):
             raise ValueError("out is x, expected another array where save is True")
         y = np.empty_like(x) if out is None else out
         arrays = (None, None, None)
@@ -282,7 +282,7 @@ class GatedMLP(Layer):
         B, T, _ = x.shape
         gate = _gate(gate, (B,), x.dtype)
         lengths = None if lengths is None else as_index(lengths, "lengths", ndim=1)
-        if save and out is x:
+        if save and out is not None and np.may_share_memory(out, x):
             raise ValueError("out is x, expected another array where save is True")
         y = np.empty_like(x) if out is None else out
         hidden = np.empty((B, T, self.hidden), x.dtype) if save else None

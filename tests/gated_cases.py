@@ -25,6 +25,69 @@ def built(layer, dtype=np.float64, seed=0):
     return layer
 
 
+class Reads(nn.Layer):
+    """A transformer that is read at fixed places; the tokens are not differentiated."""
+
+    def __init__(self, net, **options):
+        self.net, self.options = net, options
+
+    def children(self):
+        return {"net": self.net}
+
+    def forward(self, tokens, gate):
+        return self.net.forward(tokens, gate, **self.options)
+
+    def backward(self, dy, saved):
+        return None, self.net.backward(dy, saved)
+
+
+class Fixed(nn.Layer):
+    """A gated layer whose gates stay as they are: closed ones have no gradient of their own."""
+
+    def __init__(self, layer, gate, lengths=None):
+        self.layer, self.gate, self.lengths = layer, gate, lengths
+
+    def children(self):
+        return {"layer": self.layer}
+
+    def forward(self, x):
+        return self.layer.forward(x, self.gate, self.lengths)
+
+    def backward(self, dy, saved):
+        return self.layer.backward(dy, saved)[0]
+
+
+def _draw(seed, *shape):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def _gate(seed, *shape, closed=False):
+    return np.random.default_rng(seed).choice([-0.6, 0.4, 1, 0.0 if closed else 1.5], shape)
+
+
+# for nn.check_layer, as the registry in test_nn.py
+REGISTRY = {
+    "GatedHeads": lambda: (nn.GatedHeads(12, 3), _draw(0, 3, 4, 12), _gate(1, 3, 3)),
+    "GatedHeads-lengths": lambda: (nn.GatedHeads(12, 3), _draw(0, 3, 4, 12), _gate(1, 3, 3),
+                                   np.array([4, 0, 2])),
+    "GatedHeads-plain": lambda: (
+        nn.GatedHeads(10, 2, is_causal=False, rotary=False, shift=False), _draw(2, 2, 5, 10),
+        _gate(3, 2, 2)),
+    "GatedHeads-closed": lambda: (Fixed(nn.GatedHeads(8, 4), _gate(4, 5, 4, closed=True)),
+                                  _draw(5, 5, 3, 8)),
+    "GatedMLP": lambda: (nn.GatedMLP(7, 30), _draw(6, 3, 4, 7), _gate(7, 3)),
+    "GatedMLP-lengths": lambda: (nn.GatedMLP(7, 30), _draw(6, 3, 4, 7), _gate(7, 3),
+                                 np.array([0, 3, 4])),
+    "GatedMLP-closed": lambda: (Fixed(nn.GatedMLP(5, 9), np.array([0, 1.5, 0, 1])),
+                                _draw(8, 4, 3, 5)),
+    "Block": lambda: (nn.Block(8, 2, 11), _draw(9, 2, 3, 8), _gate(10, 2, 3)),
+    "Transformer": lambda: (
+        Reads(nn.Transformer(5, width=4, layers=2, heads=2, hidden=6),
+              position=[[3, -1], [0, 0]], depth=[[2, 9], [1, 2]]),
+        np.array([[0, 4, 2, 2], [1, 3, 0, 4]]), _gate(11, 2, 2, 3)),
+}
+
+
 def gate_shape(layer, B):
     return (B, layer.heads) if isinstance(layer, nn.GatedHeads) else (B,)
 

@@ -1,4 +1,7 @@
-"""The gated heads and MLP against their twin, central differences, PyTorch and themselves."""
+"""The gated heads and MLP against their twin, PyTorch and themselves.
+
+Their central differences stand in test_nn.py, with those of all layers.
+"""
 
 import numpy as np
 import pytest
@@ -47,55 +50,6 @@ def test_any_heads_agree_with_the_twin(heads, half, B, T, is_causal, rotary, shi
        dtype=st.sampled_from(DTYPES), seed=st.integers(0, 2**32))
 def test_any_mlp_agrees_with_the_twin(width, hidden, B, T, lengths, dtype, seed):
     agree(nn.GatedMLP(width, hidden), B, T, dtype, seed, lengths)
-
-
-class AllOpen(nn.Layer):
-    """`check_layer` differentiates gates as any argument, which holds only for open ones."""
-
-    def __init__(self, layer, lengths=None):
-        self.layer, self.lengths = layer, lengths
-
-    def children(self):
-        return {"layer": self.layer}
-
-    def forward(self, x, gate):
-        return self.layer.forward(x, gate, self.lengths)
-
-    def backward(self, dy, saved):
-        return self.layer.backward(dy, saved)
-
-
-@layers
-@pytest.mark.parametrize("lengths", [None, (4, 0, 2)])
-def test_gradients_by_central_differences(rng, make, lengths):
-    layer = make()
-    gate = rng.choice([-0.5, 0.3, 1.0], gate_shape(layer, 3))
-    lengths = None if lengths is None else np.array(lengths)
-    nn.check_layer(AllOpen(layer, lengths), rng.standard_normal((3, 4, layer.width)), gate)
-
-
-class Gated(nn.Layer):
-    """With gates that stay as they are, closed ones among them."""
-
-    def __init__(self, layer, gate):
-        self.layer, self.gate = layer, gate
-
-    def children(self):
-        return {"layer": self.layer}
-
-    def forward(self, x):
-        return self.layer.forward(x, self.gate)
-
-    def backward(self, dy, saved):
-        return self.layer.backward(dy, saved)[0]
-
-
-@layers
-def test_gradients_by_central_differences_with_closed_gates(rng, make):
-    layer = make()
-    gate = rng.choice([0, 0.3, 1.0], gate_shape(layer, 4))
-    gate[0] = 0
-    nn.check_layer(Gated(layer, gate), rng.standard_normal((4, 3, layer.width)))
 
 
 @layers

@@ -185,3 +185,21 @@ def test_only_weights_of_products_decay():
         expected = path.split(".")[-1] in ("wqkv", "wo", "w1", "w2")
         assert (mask[at:at + value.size] == expected).all(), path
         at += value.size
+
+
+def test_gates_may_be_asked_for_layer_by_layer(rng):
+    model, (tokens, gate) = net(), batch(rng)
+    expected, _ = model.forward(tokens, gate, position=POSITION)
+    seen = []
+
+    def ask(layer, x):
+        seen.append((layer, x.copy()))
+        return gate[:, layer]
+
+    for save in (True, False):
+        seen.clear()
+        same_bits(model.forward(tokens, ask, position=POSITION, save=save)[0], expected)
+        assert [i for i, _ in seen] == list(range(L))
+        same_bits(seen[0][1], model.param["embedding"][tokens])
+        y, _ = model.blocks[0].forward(seen[0][1], gate[:, 0])
+        same_bits(seen[1][1], y)

@@ -31,7 +31,8 @@ FLAGS = ["-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-con
 PEDANTIC = ["-Wpedantic", "-Wconversion", "-Wmissing-prototypes"]
 LINK = ["-pthread"]
 if SANITIZE:
-    FLAGS += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-g"]
+    FLAGS += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer",
+              "-g"]
     LINK += [f"-fsanitize={SANITIZE}"]
 if COVERAGE:
     FLAGS += ["--coverage", "-O1"]
@@ -45,7 +46,7 @@ def sources(pattern):
 
 
 class Build(build_ext):
-    """Compiles on all processors, the core with more warnings than the bindings; vendors OpenBLAS."""
+    """Compiles on all processors, the core with the most warnings; vendors OpenBLAS."""
 
     def build_extension(self, ext):
         self.check_compiler()
@@ -74,7 +75,7 @@ class Build(build_ext):
             missing = f"the headers of Python: {header} is not found"
         else:
             return
-        sys.exit(f"error: gatelearn needs {missing}. Install them with: apt install gcc python3-dev "
+        sys.exit(f"error: gatelearn needs {missing}. To install both: apt install gcc python3-dev "
                  "(Debian, Ubuntu), dnf install gcc python3-devel (Fedora), xcode-select --install "
                  "(macOS)")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ def as_real(x: Any, name: str, *, dtype: np.dtype | None = None, ndim: int | Non
     """Return `x` as an aligned, native float32 or float64 array.
 
     Integers and booleans become float64; other kinds are refused. With `strided`, outer axes keep
-    positive strides (views of a projection are not copied); the last axis is made contiguous.
+    strides (views of a projection are not copied) unless they are negative or items share memory;
+    the last axis is made contiguous.
     """
     a = np.asarray(x)
-    if a.dtype.kind in "iub" and a.dtype.kind != "b":
+    if a.dtype.kind in "iub":
         a = a.astype(np.float64)
     if a.dtype.newbyteorder("=") not in (np.float32, np.float64):
         raise TypeError(f"{name} has dtype {a.dtype}, expected float32 or float64")
@@ -29,9 +31,15 @@ def as_real(x: Any, name: str, *, dtype: np.dtype | None = None, ndim: int | Non
 
 
 def _strides_fit(a: NDArray) -> bool:
-    outer = zip(a.shape[:-1], a.strides[:-1], strict=True)
-    return (a.ndim > 0 and (a.shape[-1] <= 1 or a.strides[-1] == a.itemsize)
-            and all(n <= 1 or (s > 0 and s % a.itemsize == 0) for n, s in outer))
+    """Is the last axis contiguous, are strides positive and do no two items share memory?"""
+    if a.ndim == 0 or a.size == 0 or (a.shape[-1] > 1 and a.strides[-1] != a.itemsize):
+        return False
+    extent = a.itemsize
+    for stride, n in sorted((s, n) for s, n in zip(a.strides, a.shape, strict=True) if n > 1):
+        if stride < extent or stride % a.itemsize:
+            return False
+        extent += stride * (n - 1)
+    return True
 
 
 def as_reals(*pairs: tuple[Any, str], ndim: int | None = None,
@@ -57,15 +65,32 @@ def as_index(x: Any, name: str, *, ndim: int | None = None) -> NDArray[np.int64]
     return np.require(a, dtype=np.int64, requirements=["A", "C"])
 
 
-def out_array(out: NDArray | None, shape: tuple[int, ...], dtype: np.dtype,
-              name: str = "out") -> NDArray:
-    """Return `out` if it matches exactly, or a new array if it is None."""
+def as_rows(a: NDArray, name: str) -> NDArray:
+    """Return contiguous `a` of shape (..., C) as a view of shape (N, C)."""
+    if a.ndim == 0:
+        raise ValueError(f"{name} has 0 dimensions, expected at least 1")
+    return a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
+
+
+def check_shape(a: NDArray, name: str, shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless `a` has the shape."""
+    if a.shape != tuple(shape):
+        raise ValueError(f"{name} has shape {a.shape}, expected {tuple(shape)}")
+
+
+def out_array(out: NDArray | None, shape: tuple[int, ...], dtype: np.dtype, name: str = "out", *,
+              strided: bool = False) -> NDArray:
+    """Return `out` if it matches exactly, or a new array if it is None.
+
+    Without `strided` it must be contiguous: a view of other shape is then the same memory.
+    """
     if out is None:
         return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray):
         raise TypeError(f"{name} is {type(out).__name__}, expected a NumPy array")
-    if out.shape != tuple(shape):
-        raise ValueError(f"{name} has shape {out.shape}, expected {tuple(shape)}")
+    check_shape(out, name, shape)
     if out.dtype != dtype:
         raise TypeError(f"{name} has dtype {out.dtype}, expected {np.dtype(dtype)}")
+    if not strided and not out.flags.c_contiguous:
+        raise ValueError(f"{name} is not contiguous, expected it in C order")
     return out

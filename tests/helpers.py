@@ -2,6 +2,8 @@
 
 import numpy as np
 
+import gatelearn as gl
+
 # relative and absolute, against a float64 oracle
 TOLERANCE = {np.dtype(np.float32): dict(rtol=2e-4, atol=2e-5),
              np.dtype(np.float64): dict(rtol=1e-9, atol=1e-11)}
@@ -34,3 +36,14 @@ def same_bits(a, b):
     a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)
     assert a.shape == b.shape and a.dtype == b.dtype
     assert a.tobytes() == b.tobytes()
+
+
+def same_for_any_threads(f):
+    """Assert that f() gives the same bits on 1, 2 and 5 threads; f returns a sequence of arrays."""
+    results = []
+    for n in (1, 2, 5):
+        with gl.num_threads(n):
+            results.append(f())
+    for other in results[1:]:
+        for a, e in zip(other, results[0], strict=True):
+            same_bits(a, e)

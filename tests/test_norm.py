@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from helpers import DTYPES, central_difference, close, same_bits
+from helpers import DTYPES, central_difference, close, same_bits, same_for_any_threads
 
-import gatelearn as gl
 from gatelearn import _core
 from gatelearn import functional as F
 from gatelearn._reference import norm as ref
@@ -22,7 +21,8 @@ def test_forward_and_backward_agree_with_twin(rng, dtype, shape):
     dout = rng.standard_normal(shape).astype(dtype)
     close(F.layer_norm(x, w, b), ref.layer_norm(x.astype(float), w, b))
     got = F.layer_norm_backward(dout, x, w)
-    for g, e in zip(got, ref.layer_norm_backward(dout.astype(float), x.astype(float), w)):
+    for g, e in zip(got, ref.layer_norm_backward(dout.astype(float), x.astype(float), w),
+                    strict=True):
         assert g.dtype == dtype
         close(g, e)
 
@@ -49,13 +49,7 @@ def test_in_place_is_out_of_place(rng, dtype):
 def test_any_number_of_threads_gives_the_same_bits(rng):
     x, w, b = inputs(rng, np.float32, 1000, 33)
     dout = rng.standard_normal(x.shape).astype(np.float32)
-    results = []
-    for n in (1, 2, 5):
-        with gl.num_threads(n):
-            results.append((F.layer_norm(x, w, b), *F.layer_norm_backward(dout, x, w)))
-    for other in results[1:]:
-        for a, e in zip(other, results[0]):
-            same_bits(a, e)
+    same_for_any_threads(lambda: (F.layer_norm(x, w, b), *F.layer_norm_backward(dout, x, w)))
 
 
 def test_nan_stays_in_its_row(rng):
@@ -78,3 +72,24 @@ def test_errors_name_argument_has_and_expected(rng):
     mean, rstd, buffer = np.empty(2), np.empty(2), np.zeros(9)
     with pytest.raises(ValueError, match="out overlaps weight, expected separate memory"):
         _core.layer_norm_forward(buffer[:6].reshape(2, 3), mean, rstd, x, buffer[5:8], b, 0.0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_agrees_with_pytorch(rng, dtype):
+    torch = pytest.importorskip("torch")
+    x, w, b = inputs(rng, dtype, 30, 65)
+    dout = rng.standard_normal(x.shape).astype(dtype)
+    tx, tw, tb = (torch.tensor(a, requires_grad=True) for a in (x, w, b))
+    y = torch.nn.functional.layer_norm(tx, (65,), tw, tb)
+    y.backward(torch.tensor(dout))
+    close(F.layer_norm(x, w, b), y.detach().numpy())
+    for g, e in zip(F.layer_norm_backward(dout, x, w), (tx, tw, tb), strict=True):
+        close(g, e.grad.numpy())
+
+
+def test_shapes_at_the_edge_are_answered(rng):
+    assert F.layer_norm(np.empty((3, 0)), [], []).shape == (3, 0)
+    with pytest.raises(ValueError, match="x has 0 dimensions, expected at least 1"):
+        F.layer_norm(1.0, [1.0], [0.0])
+    with pytest.raises(ValueError, match="out is not contiguous, expected it in C order"):
+        F.layer_norm(np.ones((2, 3, 4)), np.ones(4), np.ones(4), out=np.empty((4, 3, 2)).T)

@@ -12,7 +12,16 @@ static inline UINT FN(to_bits)(REAL x) {
     return u;
 }
 
-// exp(x) as 2^n * exp(r), |r| <= log(2)/2. Within 1 ulp for normal results; results below the
+// a * b + c, fused where the instruction set has it.
+static inline REAL FN(fma_)(REAL a, REAL b, REAL c) {
+#if VECTOR_BYTES > 16 || defined(__aarch64__)
+    return MATH(fma)(a, b, c);
+#else
+    return a * b + c;
+#endif
+}
+
+// exp(x) as 2^n * exp(r), |r| <= log(2)/2. Within 1.1 ulp for normal results; results below the
 // smallest normal number are 0, above the largest inf; NaN stays NaN.
 static inline REAL FN(exp_)(REAL x) {
     const int single = sizeof(REAL) == 4;
@@ -21,35 +30,35 @@ static inline REAL FN(exp_)(REAL x) {
     const REAL hi = single ? (REAL)88.72283 : (REAL)709.782712893384;
 
     // n lands in the low bits of z; log(2) is split so that r loses nothing
-    const REAL z = x * (REAL)1.4426950408889634 + shift;
+    const REAL z = FN(fma_)(x, (REAL)1.4426950408889634, shift);
     const REAL n = z - shift;
     const REAL ln2_hi = single ? (REAL)0.693359375 : (REAL)6.93147180369123816490e-01;
     const REAL ln2_lo = single ? (REAL)-2.12194440e-4 : (REAL)1.90821492927058770002e-10;
-    const REAL r = (x - n * ln2_hi) - n * ln2_lo;
+    const REAL r = FN(fma_)(-n, ln2_lo, FN(fma_)(-n, ln2_hi, x));
 
     REAL p;
     if (single) {
         p = (REAL)1.9875691500e-4;
-        p = p * r + (REAL)1.3981999507e-3;
-        p = p * r + (REAL)8.3334519073e-3;
-        p = p * r + (REAL)4.1665795894e-2;
-        p = p * r + (REAL)1.6666665459e-1;
-        p = p * r + (REAL)5.0000001201e-1;
+        p = FN(fma_)(p, r, (REAL)1.3981999507e-3);
+        p = FN(fma_)(p, r, (REAL)8.3334519073e-3);
+        p = FN(fma_)(p, r, (REAL)4.1665795894e-2);
+        p = FN(fma_)(p, r, (REAL)1.6666665459e-1);
+        p = FN(fma_)(p, r, (REAL)5.0000001201e-1);
     } else {
         p = (REAL)(1.0 / 6227020800.0);
-        p = p * r + (REAL)(1.0 / 479001600.0);
-        p = p * r + (REAL)(1.0 / 39916800.0);
-        p = p * r + (REAL)(1.0 / 3628800.0);
-        p = p * r + (REAL)(1.0 / 362880.0);
-        p = p * r + (REAL)(1.0 / 40320.0);
-        p = p * r + (REAL)(1.0 / 5040.0);
-        p = p * r + (REAL)(1.0 / 720.0);
-        p = p * r + (REAL)(1.0 / 120.0);
-        p = p * r + (REAL)(1.0 / 24.0);
-        p = p * r + (REAL)(1.0 / 6.0);
-        p = p * r + (REAL)0.5;
+        p = FN(fma_)(p, r, (REAL)(1.0 / 479001600.0));
+        p = FN(fma_)(p, r, (REAL)(1.0 / 39916800.0));
+        p = FN(fma_)(p, r, (REAL)(1.0 / 3628800.0));
+        p = FN(fma_)(p, r, (REAL)(1.0 / 362880.0));
+        p = FN(fma_)(p, r, (REAL)(1.0 / 40320.0));
+        p = FN(fma_)(p, r, (REAL)(1.0 / 5040.0));
+        p = FN(fma_)(p, r, (REAL)(1.0 / 720.0));
+        p = FN(fma_)(p, r, (REAL)(1.0 / 120.0));
+        p = FN(fma_)(p, r, (REAL)(1.0 / 24.0));
+        p = FN(fma_)(p, r, (REAL)(1.0 / 6.0));
+        p = FN(fma_)(p, r, (REAL)0.5);
     }
-    p = p * r * r + r + 1;
+    p = FN(fma_)(p * r, r, r) + 1;
 
     // 2^n in two halves, so that n = 128 (1024) does not overflow before the product does
     const UINT bits = FN(to_bits)(z);
@@ -57,7 +66,7 @@ static inline REAL FN(exp_)(REAL x) {
     const UINT bias = single ? 127 : 1023;
     const REAL half = FN(from_bits)((bits + bias - 1) << mantissa);
     const REAL y = p * half * 2;
-    return x < lo ? 0 : x > hi ? (REAL)INFINITY : x != x ? x : y;
+    return x < lo ? 0 : x > hi ? (REAL)INFINITY : y;
 }
 
 // tanh through exp of a number <= 0, so that nothing overflows.
@@ -68,11 +77,15 @@ static inline REAL FN(tanh_)(REAL x) {
     const REAL x2 = x * x;
 
     // near 0 the quotient cancels: the odd series instead
-    const REAL small = a * (1 + x2 * ((REAL)(-1.0 / 3) + x2 * ((REAL)(2.0 / 15) +
-                       x2 * ((REAL)(-17.0 / 315) + x2 * ((REAL)(62.0 / 2835) +
-                       x2 * ((REAL)(-1382.0 / 155925) + x2 * ((REAL)(21844.0 / 6081075) +
-                       x2 * (REAL)(-929569.0 / 638512875))))))));
-    const REAL y = a < (REAL)(sizeof(REAL) == 4 ? 0.25 : 0.05) ? small : big;
+    REAL p = (REAL)(-929569.0 / 638512875);
+    p = FN(fma_)(p, x2, (REAL)(21844.0 / 6081075));
+    p = FN(fma_)(p, x2, (REAL)(-1382.0 / 155925));
+    p = FN(fma_)(p, x2, (REAL)(62.0 / 2835));
+    p = FN(fma_)(p, x2, (REAL)(-17.0 / 315));
+    p = FN(fma_)(p, x2, (REAL)(2.0 / 15));
+    p = FN(fma_)(p, x2, (REAL)(-1.0 / 3));
+    const REAL small = FN(fma_)(p * x2, a, a);
+    const REAL y = a < (REAL)(sizeof(REAL) == 4 ? 0.25 : 0.15) ? small : big;
     return x < 0 ? -y : y;
 }
 
@@ -93,7 +106,7 @@ static inline REAL FN(sum_)(const REAL *x, ptrdiff_t n) {
     REAL lane[LANES] = {0};
     ptrdiff_t i = 0;
     for (; i + LANES <= n; i += LANES)
-        for (int k = 0; k < LANES; k++) lane[k] += x[i + k];
+        EACH_LANE(k) lane[k] += x[i + k];
     for (; i < n; i++) lane[i % LANES] += x[i];
     return FN(fold_lanes)(lane);
 }
@@ -102,7 +115,7 @@ static inline REAL FN(dot_)(const REAL *x, const REAL *y, ptrdiff_t n) {
     REAL lane[LANES] = {0};
     ptrdiff_t i = 0;
     for (; i + LANES <= n; i += LANES)
-        for (int k = 0; k < LANES; k++) lane[k] += x[i + k] * y[i + k];
+        EACH_LANE(k) lane[k] += x[i + k] * y[i + k];
     for (; i < n; i++) lane[i % LANES] += x[i] * y[i];
     return FN(fold_lanes)(lane);
 }

@@ -9,6 +9,13 @@
 
 #define LANES 16
 
+// A loop over lanes. Kept from being unrolled before gcc vectorises, which it then does worse.
+#ifdef __clang__
+#define EACH_LANE(k) for (int k = 0; k < LANES; k++)
+#else
+#define EACH_LANE(k) _Pragma("GCC unroll 1") for (int k = 0; k < LANES; k++)
+#endif
+
 // The loop below carries nothing from one turn to the next, also where an output is an input.
 #ifdef __clang__
 #define GL_IVDEP _Pragma("clang loop vectorize(assume_safety)")

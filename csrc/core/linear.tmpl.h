@@ -2,7 +2,8 @@ typedef struct {
     REAL *y, *dx, *dweight, *dbias;
     const REAL *x, *weight, *bias, *dy;
     ptrdiff_t ldy, ldx, lddx, lddy, N, I, O;
-    ptrdiff_t dx_tasks, dweight_tasks;  // in backward: these first, then those of dbias
+    ptrdiff_t rows, wrows;              // of a block of y or dx, and of dweight
+    ptrdiff_t dweight_tasks, dx_tasks;  // in backward: these first, then those of dbias
     int transposed;
 } FN(linear_job);
 
@@ -10,7 +11,7 @@ static void FN(linear_task)(void *arg, ptrdiff_t task, int worker) {
     (void)worker;
     const FN(linear_job) *j = arg;
     const ptrdiff_t across = GL_CEIL_DIV(j->O, COLS);
-    const ptrdiff_t r = task / across * ROWS, n = GL_MIN(ROWS, j->N - r);
+    const ptrdiff_t r = task / across * j->rows, n = GL_MIN(j->rows, j->N - r);
     const ptrdiff_t o = task % across * COLS, m = GL_MIN(COLS, j->O - o);
     REAL *y = j->y + r*j->ldy + o;
 
@@ -26,14 +27,16 @@ void FN(gl_linear_forward)(REAL *y, ptrdiff_t ldy, const REAL *x, ptrdiff_t ldx,
                            const REAL *bias, int transposed, ptrdiff_t N, ptrdiff_t I, ptrdiff_t O,
                            int nth) {
     FN(linear_job) job = {.y = y, .ldy = ldy, .x = x, .ldx = ldx, .weight = weight, .bias = bias,
-                          .transposed = transposed, .N = N, .I = I, .O = O};
-    gl_pool_run(FN(linear_task), &job, GL_CEIL_DIV(N, ROWS) * GL_CEIL_DIV(O, COLS), nth);
+                          .transposed = transposed, .N = N, .I = I, .O = O,
+                          .rows = block_rows(N, I, O)};
+    gl_pool_run(FN(linear_task), &job, GL_CEIL_DIV(N, job.rows) * GL_CEIL_DIV(O, COLS),
+                is_small(N, I, O) ? 1 : nth);
 }
 
 // forward: y = x W, so dx = dy W^T
 static void FN(linear_dx)(const FN(linear_job) *j, ptrdiff_t task) {
     const ptrdiff_t across = GL_CEIL_DIV(j->I, COLS);
-    const ptrdiff_t r = task / across * ROWS, n = GL_MIN(ROWS, j->N - r);
+    const ptrdiff_t r = task / across * j->rows, n = GL_MIN(j->rows, j->N - r);
     const ptrdiff_t i = task % across * COLS, m = GL_MIN(COLS, j->I - i);
     FN(gl_gemm)(0, !j->transposed, n, m, j->O, j->dy + r*j->lddy, j->lddy,
                 j->transposed ? j->weight + i : j->weight + i*j->O, j->transposed ? j->I : j->O, 0,
@@ -45,9 +48,9 @@ static void FN(linear_dweight)(const FN(linear_job) *j, ptrdiff_t task) {
     const REAL *a = j->transposed ? j->dy : j->x, *b = j->transposed ? j->x : j->dy;
     const ptrdiff_t lda = j->transposed ? j->lddy : j->ldx, ldb = j->transposed ? j->ldx : j->lddy;
     const ptrdiff_t rows = j->transposed ? j->O : j->I, cols = j->transposed ? j->I : j->O;
-    const ptrdiff_t across = GL_CEIL_DIV(cols, WCOLS);
-    const ptrdiff_t r = task / across * WROWS, n = GL_MIN(WROWS, rows - r);
-    const ptrdiff_t c = task % across * WCOLS, m = GL_MIN(WCOLS, cols - c);
+    const ptrdiff_t across = GL_CEIL_DIV(cols, COLS);
+    const ptrdiff_t r = task / across * j->wrows, n = GL_MIN(j->wrows, rows - r);
+    const ptrdiff_t c = task % across * COLS, m = GL_MIN(COLS, cols - c);
     FN(gl_gemm)(1, 0, n, m, j->N, a + r, lda, b + c, ldb, 1, j->dweight + r*cols + c, cols);
 }
 
@@ -69,12 +72,12 @@ static void FN(linear_dbias)(const FN(linear_job) *j, ptrdiff_t task) {
 static void FN(linear_backward_task)(void *arg, ptrdiff_t task, int worker) {
     (void)worker;
     const FN(linear_job) *j = arg;
-    if (task < j->dx_tasks)
-        FN(linear_dx)(j, task);
-    else if (task < j->dx_tasks + j->dweight_tasks)
-        FN(linear_dweight)(j, task - j->dx_tasks);
+    if (task < j->dweight_tasks)
+        FN(linear_dweight)(j, task);
+    else if (task < j->dweight_tasks + j->dx_tasks)
+        FN(linear_dx)(j, task - j->dweight_tasks);
     else
-        FN(linear_dbias)(j, task - j->dx_tasks - j->dweight_tasks);
+        FN(linear_dbias)(j, task - j->dweight_tasks - j->dx_tasks);
 }
 
 void FN(gl_linear_backward)(REAL *dx, ptrdiff_t lddx, REAL *dweight, REAL *dbias, const REAL *dy,
@@ -84,9 +87,10 @@ void FN(gl_linear_backward)(REAL *dx, ptrdiff_t lddx, REAL *dweight, REAL *dbias
     FN(linear_job) job = {
         .dx = dx, .lddx = lddx, .dweight = dweight, .dbias = dbias, .dy = dy, .lddy = lddy, .x = x,
         .ldx = ldx, .weight = weight, .transposed = transposed, .N = N, .I = I, .O = O,
-        .dx_tasks = dx ? GL_CEIL_DIV(N, ROWS) * GL_CEIL_DIV(I, COLS) : 0,
-        .dweight_tasks = dweight ? GL_CEIL_DIV(rows, WROWS) * GL_CEIL_DIV(cols, WCOLS) : 0,
+        .rows = block_rows(N, I, O), .wrows = dweight_rows(rows, cols),
     };
-    const ptrdiff_t dbias_tasks = dbias ? GL_CEIL_DIV(O, BCOLS) : 0;
-    gl_pool_run(FN(linear_backward_task), &job, job.dx_tasks + job.dweight_tasks + dbias_tasks, nth);
+    if (dweight) job.dweight_tasks = GL_CEIL_DIV(rows, job.wrows) * GL_CEIL_DIV(cols, COLS);
+    if (dx) job.dx_tasks = GL_CEIL_DIV(N, job.rows) * GL_CEIL_DIV(I, COLS);
+    const ptrdiff_t ntasks = job.dweight_tasks + job.dx_tasks + (dbias ? GL_CEIL_DIV(O, BCOLS) : 0);
+    gl_pool_run(FN(linear_backward_task), &job, ntasks, is_small(N, I, O) ? 1 : nth);
 }

@@ -1,24 +1,25 @@
 // Rows of softmax, log-softmax and cross-entropy. Outputs may be inputs.
 
-// The largest value; NaN is passed over, it shows in the sum that follows.
-// The sum of exp(x - m); with `store`, the terms go to y. A last part of less than LANES values is
-// filled up with -inf, so that short rows are vectorised too.
+// The sum of exp(x - m); with `store`, the terms go to y, which may be x. Blocks are filled up to
+// whole lanes with -inf, so that short rows are vectorised too.
 static inline __attribute__((always_inline)) REAL FN(row_exp)(int store, REAL *y, const REAL *x,
                                                               REAL m, ptrdiff_t n) {
-    REAL lane[LANES] = {0}, e[LANES];
-    ptrdiff_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        for (int k = 0; k < LANES; k++) e[k] = FN(exp_)(x[i + k] - m);
-        for (int k = 0; k < LANES; k++) lane[k] += e[k];
-        if (store) memcpy(y + i, e, sizeof e);
-    }
-    if (i < n) {
-        const ptrdiff_t rest = n - i;
-        for (int k = 0; k < LANES; k++) e[k] = -(REAL)INFINITY;
-        for (ptrdiff_t k = 0; k < rest; k++) e[k] = x[i + k] - m;
-        for (int k = 0; k < LANES; k++) e[k] = FN(exp_)(e[k]);
-        for (int k = 0; k < LANES; k++) lane[k] += e[k];
-        if (store) memcpy(y + i, e, (size_t)rest * sizeof(REAL));
+    enum { BLOCK = 16 * LANES };
+    REAL lane[LANES] = {0}, e[BLOCK];
+    for (ptrdiff_t i = 0; i < n; i += BLOCK) {
+        const ptrdiff_t count = GL_MIN(BLOCK, n - i), whole = GL_CEIL_DIV(count, LANES) * LANES;
+        for (ptrdiff_t k = whole - LANES; k < whole; k++) e[k] = -(REAL)INFINITY;
+        for (ptrdiff_t k = 0; k < count; k++) e[k] = x[i + k] - m;
+        for (ptrdiff_t at = 0; at < whole; at += LANES)
+            EACH_LANE(k) e[at + k] = FN(exp_)(e[at + k]);
+        if (store) memcpy(y + i, e, (size_t)count * sizeof(REAL));
+        if (n < LANES) {
+            REAL sum = 0;
+            for (ptrdiff_t k = 0; k < n; k++) sum += e[k];
+            return sum;
+        }
+        for (ptrdiff_t at = 0; at < whole; at += LANES)
+            EACH_LANE(k) lane[k] += e[at + k];
     }
     return FN(fold_lanes)(lane);
 }

@@ -9,7 +9,7 @@ static void FN(layer_norm_rows)(REAL *out, REAL *mean, REAL *rstd, const REAL *x
         REAL lane[LANES] = {0};
         ptrdiff_t c = 0;
         for (; c + LANES <= C; c += LANES)
-            for (int k = 0; k < LANES; k++) lane[k] += (x_i[c + k] - m) * (x_i[c + k] - m);
+            EACH_LANE(k) lane[k] += (x_i[c + k] - m) * (x_i[c + k] - m);
         for (; c < C; c++) lane[c % LANES] += (x_i[c] - m) * (x_i[c] - m);
         const REAL r = 1 / MATH(sqrt)(FN(fold_lanes)(lane) / (REAL)C + eps);
 
@@ -36,7 +36,7 @@ static void FN(layer_norm_rows_backward)(REAL *dx, REAL *dweight, REAL *dbias, c
         REAL a[LANES] = {0}, b[LANES] = {0};
         ptrdiff_t c = 0;
         for (; c + LANES <= C; c += LANES)
-            for (int k = 0; k < LANES; k++) {
+            EACH_LANE(k) {
                 const REAL dn = dout_i[c + k] * weight[c + k];
                 a[k] += dn;
                 b[k] += dn * ((x_i[c + k] - m) * r);

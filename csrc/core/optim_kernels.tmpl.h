@@ -18,7 +18,7 @@ static double FN(sum_squares)(const REAL *x, ptrdiff_t n) {
     double lane[LANES] = {0};
     ptrdiff_t i = 0;
     for (; i + LANES <= n; i += LANES)
-        for (int k = 0; k < LANES; k++) lane[k] += (double)x[i + k] * (double)x[i + k];
+        EACH_LANE(k) lane[k] += (double)x[i + k] * (double)x[i + k];
     for (; i < n; i++) lane[i % LANES] += (double)x[i] * (double)x[i];
     for (int w = LANES / 2; w > 0; w /= 2)
         for (int k = 0; k < w; k++) lane[k] += lane[k + w];

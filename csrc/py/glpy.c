@@ -1,5 +1,7 @@
 #include "glpy.h"
 
+#include "../core/gl_blas.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -69,6 +71,26 @@ static int check_type(glpy_call *c, const glpy_spec *s, PyObject *obj, int *real
     return 0;
 }
 
+// Do two items of a share memory? Its strides, ascending, must each step over all that lies below.
+static int overlaps_itself(PyArrayObject *a) {
+    int axes[GLPY_MAX_DIMS], n = 0;
+    for (int d = 0; d < PyArray_NDIM(a); d++) {
+        if (PyArray_DIM(a, d) < 2) continue;
+        int at = n++;
+        for (; at > 0 && PyArray_STRIDE(a, axes[at - 1]) > PyArray_STRIDE(a, d); at--)
+            axes[at] = axes[at - 1];
+        axes[at] = d;
+    }
+    ptrdiff_t extent = PyArray_ITEMSIZE(a);
+    for (int k = 0; k < n; k++) {
+        const ptrdiff_t stride = PyArray_STRIDE(a, axes[k]);
+        if (stride < extent) return 1;
+        extent = gl_size_add(extent, gl_size_mul(stride, PyArray_DIM(a, axes[k]) - 1));
+        if (extent < 0) return 1;
+    }
+    return 0;
+}
+
 // Sizes against the letters, then strides.
 static int check_layout(glpy_call *c, const glpy_spec *s, int i, PyArrayObject *a) {
     const int ndim = PyArray_NDIM(a);
@@ -104,7 +126,12 @@ static int check_layout(glpy_call *c, const glpy_spec *s, int i, PyArrayObject *
             }
             c->stride[i][d] = bytes / itemsize;
         }
-        natural = c->stride[i][d] * GL_MAX(has, 1);
+        natural = gl_size_mul(c->stride[i][d], GL_MAX(has, 1));
+    }
+    if (any && (s->flags & GLPY_STRIDED) && overlaps_itself(a)) {
+        PyErr_Format(PyExc_ValueError, "%s: %s overlaps itself, expected separate memory for each "
+                     "item", c->function, s->name);
+        return -1;
     }
     c->data[i] = PyArray_DATA(a);
     return 0;
@@ -171,14 +198,25 @@ static int check_overlap(const glpy_call *c, const glpy_spec *spec, int n, PyObj
     return 0;
 }
 
+// Put a TypeError or OverflowError into our words; leave any other as it is.
+static int refuse_scalar(const glpy_call *c, const glpy_spec *s, PyObject *obj) {
+    const char *expected = s->kind == GLPY_FLOAT ? "a number" : "an integer";
+    if (PyErr_ExceptionMatches(PyExc_TypeError)) {
+        PyErr_Clear();
+        PyErr_Format(PyExc_TypeError, "%s: %s is %.100s, expected %s", c->function, s->name,
+                     Py_TYPE(obj)->tp_name, expected);
+    } else if (PyErr_ExceptionMatches(PyExc_OverflowError)) {
+        PyErr_Clear();
+        PyErr_Format(PyExc_OverflowError, "%s: %s is out of range, expected %s of 64 bits",
+                     c->function, s->name, expected);
+    }
+    return -1;
+}
+
 static int parse_scalar(glpy_call *c, const glpy_spec *s, int i, PyObject *obj) {
     if (s->kind == GLPY_FLOAT) {
         c->num[i] = PyFloat_AsDouble(obj);
-        if (!(c->num[i] == -1.0 && PyErr_Occurred())) return 0;
-        PyErr_Clear();
-        PyErr_Format(PyExc_TypeError, "%s: %s is %.100s, expected a number", c->function, s->name,
-                     Py_TYPE(obj)->tp_name);
-        return -1;
+        return c->num[i] == -1.0 && PyErr_Occurred() ? refuse_scalar(c, s, obj) : 0;
     }
     if (s->kind == GLPY_FLAG) {
         const int truth = PyObject_IsTrue(obj);
@@ -186,12 +224,14 @@ static int parse_scalar(glpy_call *c, const glpy_spec *s, int i, PyObject *obj) 
         return truth < 0 ? -1 : 0;
     }
     c->integer[i] = PyNumber_AsSsize_t(obj, PyExc_OverflowError);
-    return c->integer[i] == -1 && PyErr_Occurred() ? -1 : 0;
+    return c->integer[i] == -1 && PyErr_Occurred() ? refuse_scalar(c, s, obj) : 0;
 }
 
 int glpy_parse(glpy_call *c, const char *function, const glpy_spec *spec, int n,
                PyObject *const *args, Py_ssize_t nargs) {
     c->function = function;
+    c->spec = spec;
+    c->n = n;
     c->is_f32 = 0;
     for (int k = 0; k < 26; k++) c->dims[k] = -1;
     if (nargs != n) {
@@ -214,11 +254,19 @@ int glpy_parse(glpy_call *c, const char *function, const glpy_spec *spec, int n,
 
 int glpy_check_blas_dims(const glpy_call *c) {
     for (int k = 0; k < 26; k++)
-        if (c->dims[k] > INT32_MAX) {
+        if (!gl_blas_fits(c->dims[k])) {
             PyErr_Format(PyExc_ValueError, "%s: %c is %zd, expected at most %d", c->function,
                          'A' + k, c->dims[k], INT32_MAX);
             return -1;
         }
+    for (int i = 0; i < c->n; i++)
+        for (size_t d = 0; c->data[i] && d < strlen(c->spec[i].shape); d++)
+            if ((c->spec[i].flags & GLPY_STRIDED) && !gl_blas_fits(c->stride[i][d])) {
+                PyErr_Format(PyExc_ValueError,
+                             "%s: %s has a stride of %zd items on axis %d, expected at most %d",
+                             c->function, c->spec[i].name, c->stride[i][d], (int)d, INT32_MAX);
+                return -1;
+            }
     return 0;
 }
 
@@ -233,7 +281,7 @@ static pthread_once_t lease_once = PTHREAD_ONCE_INIT;
 static void make_lease_key(void) { pthread_key_create(&lease_key, free); }
 
 void *glpy_workspace(const glpy_call *c, ptrdiff_t bytes) {
-    if (bytes < 0) {
+    if (gl_size_add(bytes, GL_ALIGN) < 0) {
         PyErr_Format(PyExc_MemoryError, "%s: the workspace does not fit the address space",
                      c->function);
         return NULL;

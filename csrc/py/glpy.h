@@ -23,7 +23,7 @@ enum {
     GLPY_OUT = 1,        // written to: must be writeable and overlap no other argument
     GLPY_MAY_ALIAS = 2,  // may be the same memory as an output of the same layout
     GLPY_OPTIONAL = 4,   // may be None: data is NULL
-    GLPY_STRIDED = 8,    // outer axes may be strided; the last is contiguous
+    GLPY_STRIDED = 8,    // outer axes may be strided, without overlap; the last is contiguous
 };
 
 // `shape` has a capital letter an axis; a letter means the same size wherever it stands.
@@ -38,6 +38,8 @@ enum { GLPY_MAX_ARGS = 32, GLPY_MAX_DIMS = 5 };
 
 typedef struct {
     const char *function;
+    const glpy_spec *spec;
+    int n;
     int is_f32;
     ptrdiff_t dims[26];
     void *data[GLPY_MAX_ARGS];
@@ -56,7 +58,7 @@ typedef struct {
 int glpy_parse(glpy_call *c, const char *function, const glpy_spec *spec, int n,
                PyObject *const *args, Py_ssize_t nargs);
 
-// Raise unless a size may be passed to BLAS; -1 with an exception.
+// Raise unless all sizes and strides may be passed to BLAS; -1 with an exception.
 int glpy_check_blas_dims(const glpy_call *c);
 
 // Scratch of the calling thread, aligned to GL_ALIGN and valid until its next lease. NULL with a

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gatelearn import _core
-from gatelearn._convert import as_reals, out_array
+from gatelearn._convert import as_reals, as_rows, check_shape, out_array
 
 
 def layer_norm(x: ArrayLike, weight: ArrayLike, bias: ArrayLike, *, eps: float = 1e-5,
@@ -46,8 +46,8 @@ def layer_norm(x: ArrayLike, weight: ArrayLike, bias: ArrayLike, *, eps: float =
     array([[-1.,  1.]])
     """
     x, weight, bias = as_reals((x, "x"), (weight, "weight"), (bias, "bias"))
+    rows = as_rows(x, "x")
     out = out_array(out, x.shape, x.dtype)
-    rows = x.reshape(-1, x.shape[-1]) if x.ndim else x
     mean, rstd = np.empty((2, len(rows)), x.dtype)
     _core.layer_norm_forward(out.reshape(rows.shape), mean, rstd, rows, weight, bias, eps)
     return out
@@ -80,12 +80,11 @@ def layer_norm_backward(dout: ArrayLike, x: ArrayLike, weight: ArrayLike, *,
     (array([-1.,  0.]), array([1., 0.]))
     """
     dout, x, weight = as_reals((dout, "dout"), (x, "x"), (weight, "weight"))
-    if dout.shape != x.shape:
-        raise ValueError(f"dout has shape {dout.shape}, expected {x.shape}")
-    rows = x.reshape(-1, x.shape[-1]) if x.ndim else x
+    check_shape(dout, "dout", x.shape)
+    rows = as_rows(x, "x")
     mean, rstd = np.empty((2, len(rows)), x.dtype)
     dx = np.empty_like(rows)
     _core.layer_norm_forward(dx, mean, rstd, rows, weight, np.zeros_like(weight), eps)
     dweight, dbias = np.zeros_like(weight), np.zeros_like(weight)
-    _core.layer_norm_backward(dx, dweight, dbias, dout.reshape(rows.shape), rows, mean, rstd, weight)
+    _core.layer_norm_backward(dx, dweight, dbias, as_rows(dout, "dout"), rows, mean, rstd, weight)
     return dx.reshape(x.shape), dweight, dbias

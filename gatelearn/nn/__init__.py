@@ -2,7 +2,37 @@
 
 from gatelearn.nn.base import Layer, Residual, Sequential, check_layer
 from gatelearn.nn.gated import GatedHeads, GatedMLP
+from gatelearn.nn.layers import (
+    GELU,
+    Embedding,
+    LayerNorm,
+    Linear,
+    ReLU,
+    Sigmoid,
+    Tanh,
+    orthogonal,
+)
+from gatelearn.nn.optim import AdamW, cosine_schedule, matrices_only
 from gatelearn.nn.transformer import Block, Transformer
 
-__all__ = ["Block", "GatedHeads", "GatedMLP", "Layer", "Residual", "Sequential", "Transformer",
-           "check_layer"]
+__all__ = [
+    "GELU",
+    "AdamW",
+    "Block",
+    "Embedding",
+    "GatedHeads",
+    "GatedMLP",
+    "Layer",
+    "LayerNorm",
+    "Linear",
+    "ReLU",
+    "Residual",
+    "Sequential",
+    "Sigmoid",
+    "Tanh",
+    "Transformer",
+    "check_layer",
+    "cosine_schedule",
+    "matrices_only",
+    "orthogonal",
+]

@@ -55,11 +55,15 @@ class Layer:
         raise TypeError(f"{type(self).__name__} defines no backward")
 
     def layout(self, prefix: str = "") -> list[tuple[str, Layer, str, tuple[int, ...]]]:
-        """Return (path, layer, name, shape) of every parameter, in the order of the buffer."""
+        """Return (path, layer, name, shape) of every parameter, in the order of the buffer.
+
+        A layer that stands twice in a network is listed once, by its first path.
+        """
         rows = [(prefix + name, self, name, shape) for name, shape in self.shapes().items()]
         for name, child in self.children().items():
             rows += child.layout(f"{prefix}{name}.")
-        return rows
+        once = {(id(layer), name): row for row in reversed(rows) for _, layer, name, _ in [row]}
+        return [row for row in rows if once[id(row[1]), row[2]] is row]
 
     def build(self, seed: int | np.random.Generator = 0, dtype: DTypeLike = np.float32) -> Layer:
         """Allocate and initialise all parameters.

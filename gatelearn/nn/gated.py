@@ -123,6 +123,8 @@ class GatedHeads(Layer):
         if self.shift:
             p["shift"][...] = np.array([[0.1], [0.9], [0.1]])
         p["wqkv"][...] = rng.standard_normal(p["wqkv"].shape) / math.sqrt(C)
+        # twice as large: sharp matches from the start
+        p["wqkv"][0] *= 2
         p["wqkv"][1] = p["wqkv"][0]
         noise = rng.standard_normal(p["wo"].shape) / math.sqrt(C)
         p["wo"][...] = (0.7 * p["wqkv"][2].transpose(1, 2, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -147,7 +148,7 @@ class Transformer(Layer):
                                   p["norm_weight"])
         return dn
 
-    def forward(self, tokens: ArrayLike, gate: NDArray | None = None, *, position: ArrayLike,
+    def forward(self, tokens: ArrayLike, gate: NDArray | Callable | None = None, *, position: ArrayLike,
                 depth: ArrayLike | None = None, lengths: ArrayLike | None = None,
                 save: bool = True) -> tuple[NDArray, TransformerSaved | None]:
         """Return logits at the named positions.
@@ -155,8 +156,9 @@ class Transformer(Layer):
         Parameters
         ----------
         tokens : array_like of int, shape (B, T)
-        gate : ndarray, shape (B, L, H + 1), optional
-            All open by default.
+        gate : ndarray, shape (B, L, H + 1), or callable, optional
+            All open by default. A callable is asked layer by layer, ``gate(l, x)`` with the hidden
+            state (B, T, C) that enters layer l, for the gates (B, H + 1) of that layer.
         position : array_like of int, shape (B, Q)
             Where to read; -1 leaves a slot out.
         depth : array_like of int, shape (B, Q), optional
@@ -182,7 +184,7 @@ class Transformer(Layer):
         B, T, _ = x.shape
         L = len(self.blocks)
         sample, at, level = self._slots(position, depth, B, T)
-        if gate is not None and gate.shape != (B, *self.gate_shape):
+        if gate is not None and not callable(gate) and gate.shape != (B, *self.gate_shape):
             raise ValueError(f"gate has shape {gate.shape}, expected {(B, *self.gate_shape)}")
 
         rows = np.empty((len(sample), self.width), x.dtype)
@@ -192,8 +194,8 @@ class Transformer(Layer):
             if here.any():
                 rows[here] = x[sample[here], at[here]]
             if i < L:
-                x, s = self.blocks[i].forward(x, None if gate is None else gate[:, i], lengths,
-                                              save=save, out=None if save else x)
+                here = gate(i, x) if callable(gate) else None if gate is None else gate[:, i]
+                x, s = self.blocks[i].forward(x, here, lengths, save=save, out=None if save else x)
                 saved.append(s)
         logits, read = self.read(rows)
         if not save:

@@ -17,6 +17,7 @@ SHORT = [(1, 4, 64, 32), (32, 4, 16, 16), (32, 8, 64, 16), (32, 8, 32, 32)]
 
 
 def cases(quick: bool) -> Iterator[Case]:
+    yield limit_case(quick)
     groups = {"attention, long": LONG, "attention, T 128": MIDDLE, "attention, short": SHORT}
     for group, shapes in groups.items():
         for shape in shapes[:1] if quick else shapes:

@@ -80,7 +80,12 @@ class Build(build_ext):
                  "(macOS)")
 
     def run(self):
+        # what an earlier build with other settings left in build/ is of no use
+        settings = repr([BLAS, STRICT, SANITIZE, COVERAGE, *map(os.environ.get, ("CC", "CFLAGS"))])
+        stamp = Path(self.build_temp, "settings")
+        self.force = self.force or not stamp.exists() or stamp.read_text() != settings
         super().run()
+        stamp.write_text(settings)
         folder = Path(self.get_ext_fullpath("gatelearn._core")).parent / "_openblas"
         shutil.rmtree(folder, ignore_errors=True)  # of an earlier build with another BLAS
         if BLAS == "vendored":

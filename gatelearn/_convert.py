@@ -72,10 +72,11 @@ def as_rows(a: NDArray, name: str) -> NDArray:
     return a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
 
 
-def check_shape(a: NDArray, name: str, shape: tuple[int, ...]) -> None:
-    """Raise ValueError unless `a` has the shape."""
+def check_shape(a: NDArray, name: str, shape: tuple[int, ...]) -> NDArray:
+    """Return `a`; raise ValueError unless it has the shape."""
     if a.shape != tuple(shape):
         raise ValueError(f"{name} has shape {a.shape}, expected {tuple(shape)}")
+    return a
 
 
 def out_array(out: NDArray | None, shape: tuple[int, ...], dtype: np.dtype, name: str = "out", *,
@@ -94,3 +95,29 @@ def out_array(out: NDArray | None, shape: tuple[int, ...], dtype: np.dtype, name
     if not strided and not out.flags.c_contiguous:
         raise ValueError(f"{name} is not contiguous, expected it in C order")
     return out
+
+
+def as_flags(x: Any, name: str) -> NDArray[np.uint8]:
+    """Return `x` as a contiguous uint8 array of 0 and 1; floats are refused."""
+    a = np.asarray(x)
+    if a.size == 0 and a.dtype.kind == "f":
+        a = a.astype(np.uint8)
+    if a.dtype.kind not in "biu":
+        raise TypeError(f"{name} has dtype {a.dtype}, expected booleans or integers")
+    if a.dtype.kind != "b" and a.size and not (a.min() >= 0 and a.max() <= 1):
+        raise ValueError(f"{name} holds {a.max() if a.max() > 1 else a.min()}, expected 0 or 1")
+    return np.require(a, dtype=np.uint8, requirements=["A", "C"])
+
+
+def as_uniforms(x: Any, name: str, dtype: np.dtype) -> NDArray:
+    """Return `x` in [0, 1) as `dtype`, rounded down: nearest would make some of them 1."""
+    a = as_real(x, name)
+    return as_real(a if a.dtype == dtype else np.where(
+        a < 1, np.minimum(a, np.nextafter(dtype.type(1), dtype.type(0))), a), name, dtype=dtype)
+
+
+def as_weights(w: Any, name: str, shape: tuple[int, ...],
+               dtype: np.dtype) -> NDArray | None:
+    """Return one weight a row as a flat array; None stays None."""
+    return None if w is None else check_shape(as_real(w, name, dtype=dtype), name,
+                                              shape).reshape(-1)

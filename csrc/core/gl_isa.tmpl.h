@@ -54,6 +54,43 @@ typedef struct {
     void (*attention_backward_head)(const FN(gl_attention) *a, ptrdiff_t b, ptrdiff_t h,
                                     void *scratch);
 
+    // bernoulli_kernels
+    gl_result (*bernoulli_rows)(REAL *logp, REAL *entropy, const REAL *logits,
+                                const uint8_t *actions, REAL bound, ptrdiff_t N, ptrdiff_t K);
+    gl_result (*bernoulli_sample_rows)(uint8_t *actions, REAL *logp, const REAL *logits,
+                                       const REAL *uniforms, REAL bound, ptrdiff_t N, ptrdiff_t K);
+    gl_result (*bernoulli_rows_backward)(REAL *dlogits, const REAL *dlogp, const REAL *dentropy,
+                                         const REAL *logits, const uint8_t *actions, REAL bound,
+                                         ptrdiff_t N, ptrdiff_t K);
+    void (*bernoulli_kl_rows)(REAL *kl, REAL *dp, REAL *dq, const REAL *dkl, const REAL *logits_p,
+                              const REAL *logits_q, REAL bound, ptrdiff_t N, ptrdiff_t K);
+
+    // categorical_kernels
+    gl_result (*categorical_rows)(REAL *logp, REAL *entropy, const REAL *logits,
+                                  const int64_t *actions, ptrdiff_t N, ptrdiff_t K);
+    gl_result (*categorical_sample_rows)(int64_t *actions, REAL *logp, const REAL *logits,
+                                         const REAL *uniforms, ptrdiff_t N, ptrdiff_t K);
+    gl_result (*categorical_rows_backward)(REAL *dlogits, const REAL *dlogp, const REAL *dentropy,
+                                           const REAL *logits, const int64_t *actions, ptrdiff_t N,
+                                           ptrdiff_t K);
+    void (*categorical_kl_rows)(REAL *kl, REAL *dp, REAL *dq, const REAL *dkl,
+                                const REAL *logits_p, const REAL *logits_q, ptrdiff_t N,
+                                ptrdiff_t K);
+
+    // advantage_kernels
+    void (*gae_columns)(REAL *advantages, REAL *returns, const REAL *rewards, const REAL *values,
+                        const REAL *last, const REAL *final, const uint8_t *terminated,
+                        const uint8_t *truncated, REAL gamma, REAL lambda, ptrdiff_t T,
+                        ptrdiff_t stride, ptrdiff_t n);
+    void (*leave_one_out_columns)(REAL *advantages, const REAL *rewards, REAL *scratch, ptrdiff_t S,
+                                  ptrdiff_t stride, ptrdiff_t n);
+
+    // ppo_kernels
+    void (*ppo_rows)(double *sums, REAL *dlogp, const REAL *logp, const REAL *logp_old,
+                     const REAL *advantage, REAL clip, REAL scale, ptrdiff_t N);
+    void (*ppo_value_rows)(double *sum, REAL *dvalue, const REAL *value, const REAL *value_old,
+                           const REAL *returns, REAL clip, REAL scale, ptrdiff_t N);
+
     // optim_kernels
     void (*adamw)(REAL *param, REAL *m, REAL *v, const REAL *grad, const REAL *decay,
                   const FN(gl_adamw_coef) *coef, ptrdiff_t n);

@@ -69,6 +69,56 @@ static inline REAL FN(exp_)(REAL x) {
     return x < lo ? 0 : x > hi ? (REAL)INFINITY : y;
 }
 
+// log(x) as k log(2) + log(m), m in [sqrt(1/2), sqrt(2)), by the series of atanh. Within 1 ulp;
+// log(0) is -inf, of a negative number or NaN NaN.
+static inline REAL FN(log_)(REAL x) {
+    const int single = sizeof(REAL) == 4;
+    const int mantissa = single ? 23 : 52;
+    const UINT one = (UINT)(single ? 0x3f800000 : 0x3ff0000000000000);
+    const UINT root_half = (UINT)(single ? 0x3f3504f3 : 0x3fe6a09e667f3bcd);
+    const REAL smallest = single ? (REAL)1.17549435e-38 : (REAL)2.2250738585072014e-308;
+    const REAL lift = single ? (REAL)33554432.0 : (REAL)18014398509481984.0;
+
+    // below the smallest normal number the exponent's bits say nothing: scale up first
+    const int low = x < smallest;
+    const UINT bits = FN(to_bits)(low ? x * lift : x) + (one - root_half);
+    const REAL m = FN(from_bits)((bits & (((UINT)1 << mantissa) - 1)) + root_half);
+
+    // the exponent becomes a number in the mantissa of 2^23 (2^52)
+    const UINT magic = (UINT)(single ? 0x4b000000 : 0x4330000000000000);
+    const REAL offset = single ? (REAL)(8388608.0 + 127) : (REAL)(4503599627370496.0 + 1023);
+    const REAL k = FN(from_bits)((bits >> mantissa) | magic) - offset -
+                   (low ? (REAL)(single ? 25 : 54) : 0);
+
+    const REAL f = m - 1, s = f / (2 + f), z = s * s, half = f * f * (REAL)0.5;
+    REAL r;
+    if (single) {
+        r = (REAL)0.24279078841;
+        r = r * z + (REAL)0.28498786688;
+        r = r * z + (REAL)0.40000972152;
+        r = r * z + (REAL)0.66666662693;
+    } else {
+        r = (REAL)1.479819860511658591e-01;
+        r = r * z + (REAL)1.531383769920937332e-01;
+        r = r * z + (REAL)1.818357216161805012e-01;
+        r = r * z + (REAL)2.222219843214978396e-01;
+        r = r * z + (REAL)2.857142874366239149e-01;
+        r = r * z + (REAL)3.999999999940941908e-01;
+        r = r * z + (REAL)6.666666666666735130e-01;
+    }
+    const REAL ln2_hi = single ? (REAL)6.9313812256e-01 : (REAL)6.93147180369123816490e-01;
+    const REAL ln2_lo = single ? (REAL)9.0580006145e-06 : (REAL)1.90821492927058770002e-10;
+    const REAL y = s * (half + r * z) + k * ln2_lo - half + f + k * ln2_hi;
+    const REAL inf = (REAL)INFINITY;
+    return x > 0 ? (x < inf ? y : x) : x == 0 ? -inf : (REAL)NAN;
+}
+
+// log(1 + x) for x in [-1/2, 1]: log of the rounded sum, and what the rounding lost.
+static inline REAL FN(log1p_)(REAL x) {
+    const REAL u = 1 + x;
+    return FN(log_)(u) + (x - (u - 1)) / u;
+}
+
 // tanh through exp of a number <= 0, so that nothing overflows.
 static inline REAL FN(tanh_)(REAL x) {
     const REAL a = x < 0 ? -x : x;

@@ -1,5 +1,6 @@
 // All hot kernels for the instruction set ISA with vectors of VECTOR_BYTES, and their table.
 #include "gl_isa.h"
+#include "ppo.h"
 
 #include <math.h>
 #include <string.h>

@@ -2,10 +2,14 @@
 #include "gl_math.tmpl.h"
 
 #include "activation_kernels.tmpl.h"
+#include "advantage_kernels.tmpl.h"
+#include "bernoulli_kernels.tmpl.h"
+#include "categorical_kernels.tmpl.h"
 #include "loss_kernels.tmpl.h"
 #include "norm_kernels.tmpl.h"
 #include "position_kernels.tmpl.h"
 #include "optim_kernels.tmpl.h"
+#include "ppo_kernels.tmpl.h"
 #include "product_kernels.tmpl.h"
 
 #include "attention_kernels.tmpl.h"
@@ -39,6 +43,18 @@
         .log_softmax_rows = log_softmax_rows_##S,                           \
         .log_softmax_rows_backward = log_softmax_rows_backward_##S,         \
         .cross_entropy_rows = cross_entropy_rows_##S,                       \
+        .bernoulli_rows = bernoulli_rows_##S,                               \
+        .bernoulli_sample_rows = bernoulli_sample_rows_##S,                 \
+        .bernoulli_rows_backward = bernoulli_rows_backward_##S,             \
+        .bernoulli_kl_rows = bernoulli_kl_rows_##S,                         \
+        .categorical_rows = categorical_rows_##S,                           \
+        .categorical_sample_rows = categorical_sample_rows_##S,             \
+        .categorical_rows_backward = categorical_rows_backward_##S,         \
+        .categorical_kl_rows = categorical_kl_rows_##S,                     \
+        .gae_columns = gae_columns_##S,                                     \
+        .leave_one_out_columns = leave_one_out_columns_##S,                 \
+        .ppo_rows = ppo_rows_##S,                                           \
+        .ppo_value_rows = ppo_value_rows_##S,                               \
         .adamw = adamw_##S,                                                 \
         .sum_squares = sum_squares_##S,                                     \
     }

@@ -10,10 +10,14 @@
 extern PyMethodDef glpy_attention_methods[];
 extern PyMethodDef glpy_gated_methods[];
 extern PyMethodDef glpy_activation_methods[];
+extern PyMethodDef glpy_advantage_methods[];
+extern PyMethodDef glpy_bernoulli_methods[];
+extern PyMethodDef glpy_categorical_methods[];
 extern PyMethodDef glpy_embedding_methods[];
 extern PyMethodDef glpy_linear_methods[];
 extern PyMethodDef glpy_loss_methods[];
 extern PyMethodDef glpy_norm_methods[];
 extern PyMethodDef glpy_optim_methods[];
+extern PyMethodDef glpy_ppo_methods[];
 
 #endif

@@ -96,11 +96,15 @@ static int core_exec(PyObject *mod) {
         glpy_attention_methods,
         glpy_gated_methods,
         glpy_activation_methods,
+        glpy_advantage_methods,
+        glpy_bernoulli_methods,
+        glpy_categorical_methods,
         glpy_embedding_methods,
         glpy_linear_methods,
         glpy_loss_methods,
         glpy_norm_methods,
         glpy_optim_methods,
+        glpy_ppo_methods,
     };
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         if (PyModule_AddFunctions(mod, tables[i]) < 0) return -1;

@@ -15,6 +15,23 @@ from gatelearn.functional.activation import (
     tanh_backward,
 )
 from gatelearn.functional.attention import attention, attention_backward
+from gatelearn.functional.advantage import gae, leave_one_out
+from gatelearn.functional.bernoulli import (
+    bernoulli_backward,
+    bernoulli_entropy,
+    bernoulli_kl,
+    bernoulli_kl_backward,
+    bernoulli_log_prob,
+    bernoulli_sample,
+)
+from gatelearn.functional.categorical import (
+    categorical_backward,
+    categorical_entropy,
+    categorical_kl,
+    categorical_kl_backward,
+    categorical_log_prob,
+    categorical_sample,
+)
 from gatelearn.functional.embedding import embedding, embedding_backward
 from gatelearn.functional.linear import linear, linear_backward
 from gatelearn.functional.loss import (
@@ -27,24 +44,40 @@ from gatelearn.functional.loss import (
 )
 from gatelearn.functional.norm import layer_norm, layer_norm_backward
 from gatelearn.functional.optim import adamw_step, grad_norm
+from gatelearn.functional.ppo import ppo_loss
 
 __all__ = [
     "adamw_step",
     "attention",
     "attention_backward",
+    "bernoulli_backward",
+    "bernoulli_entropy",
+    "bernoulli_kl",
+    "bernoulli_kl_backward",
+    "bernoulli_log_prob",
+    "bernoulli_sample",
+    "categorical_backward",
+    "categorical_entropy",
+    "categorical_kl",
+    "categorical_kl_backward",
+    "categorical_log_prob",
+    "categorical_sample",
     "cross_entropy",
     "cross_entropy_backward",
     "embedding",
     "embedding_backward",
+    "gae",
     "gelu",
     "gelu_backward",
     "grad_norm",
     "layer_norm",
     "layer_norm_backward",
+    "leave_one_out",
     "linear",
     "linear_backward",
     "log_softmax",
     "log_softmax_backward",
+    "ppo_loss",
     "relu",
     "relu_backward",
     "sigmoid",

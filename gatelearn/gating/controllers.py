@@ -8,7 +8,7 @@ controller take one step, the per-layer controller one a layer.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ class Episode(NamedTuple):
     gate: NDArray           # (B, L, H + 1), 0 or 1
     observations: NDArray   # (S, B, F)
     actions: NDArray        # (S, B, K) uint8
+    logp: NDArray           # (S, B), of the actions where they were drawn
     logits: NDArray         # (N, V) of the network, a row for each position asked for
 
 
@@ -80,7 +81,7 @@ class Controller(Layer):
         raise TypeError(f"{type(self).__name__} defines no standardise")
 
     def run(self, net: Transformer, tokens: NDArray, position: NDArray,
-            rng: np.random.Generator | None = None, *, save: bool = False) -> tuple[Episode, object]:
+            rng: np.random.Generator | None = None, *, save: bool = False) -> tuple[Episode, Any]:
         """Set the gates of texts and run the network under them.
 
         Parameters
@@ -101,12 +102,20 @@ class Controller(Layer):
         """
         raise TypeError(f"{type(self).__name__} defines no run")
 
-    def act(self, features: NDArray, rng: np.random.Generator | None) -> NDArray:
-        """Return the actions (B, K) of standardised features (B, F)."""
-        logits, _ = self.policy.forward(features)
+    def forward(self, x: NDArray) -> tuple[NDArray, Any]:
+        """Return the logits (N, K) of standardised features (N, F)."""
+        return self.policy.forward(x)
+
+    def backward(self, dy: NDArray, saved: Any) -> NDArray:
+        return self.policy.backward(dy, saved)
+
+    def act(self, features: NDArray,
+            rng: np.random.Generator | None) -> tuple[NDArray, NDArray | float]:
+        """Return actions (B, K) and, where they are drawn, their log-probabilities (B,)."""
+        logits, _ = self.forward(features)
         if rng is None:
-            return self.distribution.mode(logits)
-        return self.distribution.sample(logits, rng)
+            return self.distribution.mode(logits), 0.0
+        return self.distribution.draw(logits, rng)
 
     def state(self) -> dict[str, NDArray]:
         """Return all arrays that a checkpoint needs."""
@@ -148,10 +157,11 @@ class OneShotController(Controller):
 
     def run(self, net, tokens, position, rng=None, *, save=False):
         features = (self.observe(net, tokens) - self.mean) * self.scale
-        actions = self.act(features, rng)
+        actions, logp = self.act(features, rng)
         gate = actions.astype(features.dtype).reshape(-1, *net.gate_shape)
         logits, saved = net.forward(tokens, gate, position=position, save=save)
-        return Episode(gate, features[None], actions[None], logits), saved
+        logp = np.broadcast_to(np.asarray(logp, features.dtype), (1, len(tokens)))
+        return Episode(gate, features[None], actions[None], logp, logits), saved
 
 
 class StaticController(OneShotController):
@@ -201,14 +211,15 @@ class PerLayerController(Controller):
         dtype = net.params.dtype
         observations = np.zeros((layers, B, self.features), dtype)
         actions = np.empty((layers, B, gates), np.uint8)
+        logp = np.zeros((layers, B), dtype)
         gate = np.empty((B, layers, gates), dtype)
 
         def decide(i: int, x: NDArray) -> NDArray:
             observations[i, :, :3 * net.width] = (pool(x) - self.mean[i]) * self.scale[i]
             observations[i, :, 3 * net.width + i] = 1
-            actions[i] = self.act(observations[i], rng)
+            actions[i], logp[i] = self.act(observations[i], rng)
             gate[:, i] = actions[i]
             return gate[:, i]
 
         logits, saved = net.forward(tokens, decide, position=position, save=save)
-        return Episode(gate, observations, actions, logits), saved
+        return Episode(gate, observations, actions, logp, logits), saved

@@ -50,14 +50,17 @@ class GateTrainerConfig:
     """Passes over the patterns of an update."""
     entropy: float = 0.0
     """Entropy bonus."""
+    normalise: bool = True
+    """Divide a text's advantages by the spread of its returns."""
 
 
 class GateTrainer:
-    """Reward is score - penalty * open work + faithfulness * evidence mass; PPO does the rest.
+    """Trains a controller by PPO [1]_: score - penalty * open work + faithfulness * evidence mass.
 
-    The baseline of a pattern is the mean return of the text's other patterns (leave one out), and
-    the advantages of a text are divided by the spread of its returns: where every pattern
-    answers alike, the price alone tells them apart. Work is charged in the step that opens it.
+    The baseline of a pattern is the mean return of the text's other patterns (leave one out [2]_),
+    which keeps the gradient unbiased. The advantages of a text are then divided by the spread of its
+    returns, so that where every pattern answers alike, the price alone tells them apart; that
+    weighs texts anew, and `normalise` turns it off. Work is charged in the step that opens it.
 
     Parameters
     ----------
@@ -83,7 +86,7 @@ class GateTrainer:
                  rng: np.random.Generator):
         self.controller, self.net, self.draw = controller, net, draw
         self.config, self.rng = config, rng
-        self.algorithm = PPO(controller.policy, None, controller.distribution,
+        self.algorithm = PPO(controller, None, controller.distribution,
                              PPOConfig(lr=config.lr, epochs=config.epochs, minibatches=1,
                                        entropy_coefficient=config.entropy,
                                        normalise_advantage=False))
@@ -113,10 +116,12 @@ class GateTrainer:
         # the return still to come, against that of the text's other patterns
         returns = np.cumsum(reward[::-1], 0)[::-1].reshape(steps, B, S)
         advantage = np.stack([leave_one_out(r.T).T for r in returns])
-        advantage /= returns.std(2, keepdims=True) + 0.01
+        if config.normalise:
+            advantage /= returns.std(2, keepdims=True) + 0.01
 
-        metrics = self.algorithm.update(Rollout.of_steps(
-            episode.observations, episode.actions, advantage.reshape(steps, B * S)), self.rng)
+        metrics = self.algorithm.update(Rollout(
+            episode.observations, episode.actions, episode.logp,
+            advantages=advantage.reshape(steps, B * S).astype(episode.logp.dtype)), self.rng)
         return {"reward": float(reward.sum(0).mean()), "score": float(score.mean()),
                 "open": float(opened.sum(0).mean()), "entropy": metrics["entropy"],
                 "approx_kl": metrics["approx_kl"],
@@ -125,9 +130,8 @@ class GateTrainer:
     def state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
         """Return everything that the next step depends on."""
         arrays = {f"controller.{k}": v for k, v in self.controller.state().items()}
-        optimiser, meta = self.algorithm.state()
-        arrays |= {f"ppo.{k}": v for k, v in optimiser.items()}
-        return arrays, {"ppo": meta, "rng": self.rng.bit_generator.state}
+        arrays |= {f"ppo.{k}": np.asarray(v) for k, v in self.algorithm.state().items()}
+        return arrays, {"rng": self.rng.bit_generator.state}
 
     def load_state(self, arrays: dict[str, NDArray], meta: dict[str, Any]) -> None:
         """Continue from what `state` returned."""
@@ -136,5 +140,5 @@ class GateTrainer:
             part, _, rest = name.partition(".")
             parts[part][rest] = value
         self.controller.load_state(parts["controller"])
-        self.algorithm.load_state(parts["ppo"], meta["ppo"])
+        self.algorithm.load_state(parts["ppo"])
         self.rng.bit_generator.state = meta["rng"]

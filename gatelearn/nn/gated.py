@@ -127,8 +127,7 @@ class GatedHeads(Layer):
         p["wqkv"][0] *= 2
         p["wqkv"][1] = p["wqkv"][0]
         noise = rng.standard_normal(p["wo"].shape) / math.sqrt(C)
-        p["wo"][...] = (0.7 * p["wqkv"][2].transpose(1, 2, 0)
-                        + math.sqrt(1 - 0.7**2) * self.out_scale * noise)
+        p["wo"][...] = 0.8 * p["wqkv"][2].transpose(1, 2, 0) + 0.6 * self.out_scale * noise
 
     def work(self, T: int) -> int:
         """Return the multiply-adds of one open head for one sample of T steps."""

@@ -7,6 +7,7 @@ sigmoid gates, random gates at the same cost and input-independent gates, on fil
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def run(config: Config | None = None, *, out: str | Path | None = None, resume: 
 
 
 def load_tasks(config: Config) -> TextTasks:
-    """Return the tasks over the text of a config.
+    """Return the tasks over the text of a config, in equal shares.
 
     Raises
     ------
@@ -122,6 +123,8 @@ class _Seed:
                  progress: Progress, stop: StopFlag):
         self.config, self.seed, self.tasks = config, seed, tasks
         self.folder, self.progress, self.stop = folder, progress, stop
+        self.mixture = TextTasks(tasks.corpus,
+                                 replace(tasks.config, weights=config.backbone.mixture))
         self.validation = draw_texts(tasks, "validation", config.validation_texts, seed)
 
     def rng(self, stream: str, *more: int) -> np.random.Generator:
@@ -160,7 +163,7 @@ class _Seed:
 
     def backbone(self) -> Transformer:
         net = make_net(self.tasks, self.config.backbone).build(self.rng("backbone"))
-        trainer = BackboneTrainer(net, self.tasks, self.config.backbone, self.rng("backbone", 1),
+        trainer = BackboneTrainer(net, self.mixture, self.config.backbone, self.rng("backbone", 1),
                                   self.validation)
         self.train("backbone", trainer, self.config.backbone.steps)
         self.folder.save_checkpoint(net.named_parameters(), {"seed": self.seed}, name="backbone")

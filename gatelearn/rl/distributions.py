@@ -1,0 +1,188 @@
+"""Distributions over actions, with one interface: what a policy network's logits mean.
+
+A distribution holds no logits, so that one object serves every network and every thread. Rows are
+independent; all leading axes are rows.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gatelearn import _core
+from gatelearn import functional as F
+from gatelearn._convert import as_flags, as_index, as_real, as_rows, check_shape
+
+
+class Distribution(Protocol):
+    """What an algorithm asks of a distribution.
+
+    ``logits`` has shape (..., K) and dtype float32 or float64. `Bernoulli` actions have that shape,
+    `Categorical` actions the shape of its rows, (...), which is also that of every result that
+    has one number a row.
+    """
+
+    def draw(self, logits: NDArray, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+        """Return actions and their log-probability, from one uniform number a choice."""
+
+    def sample(self, logits: NDArray, rng: np.random.Generator) -> NDArray:
+        """Return actions only."""
+
+    def mode(self, logits: NDArray) -> NDArray:
+        """Return the likeliest actions."""
+
+    def log_prob(self, logits: NDArray, actions: NDArray) -> NDArray:
+        """Return the log-probability of each row of actions."""
+
+    def entropy(self, logits: NDArray) -> NDArray:
+        """Return the entropy of each row in nats."""
+
+    def evaluate(self, logits: NDArray, actions: NDArray) -> tuple[NDArray, NDArray]:
+        """Return log-probability and entropy, in one pass."""
+
+    def gradient(self, logits: NDArray, actions: NDArray, dlogp: NDArray | None,
+                 dentropy: NDArray | None = None) -> NDArray:
+        """Return the gradient of ``sum(dlogp * log_prob + dentropy * entropy)``; None is 0."""
+
+    def kl(self, p_logits: NDArray, q_logits: NDArray) -> NDArray:
+        """Return KL(p || q) of each row."""
+
+    def kl_gradient(self, dkl: NDArray, p_logits: NDArray,
+                    q_logits: NDArray) -> tuple[NDArray, NDArray]:
+        """Return the gradients of ``sum(dkl * kl)`` with respect to both logits."""
+
+    def enumerate(self, K: int) -> NDArray:
+        """Return every action that K logits allow, one a row."""
+
+
+class Bernoulli:
+    """A vector of independent 0-or-1 choices, such as which gates are open.
+
+    Parameters
+    ----------
+    bound : float, default 0
+        A choice is 1 with probability ``bound + (1 - 2 * bound) * sigmoid(logit)``: with a bound
+        above 0 no choice is ever certain, and exploration does not die. In [0, 0.5).
+
+    Raises
+    ------
+    ValueError
+        If `bound` is out of range.
+
+    Examples
+    --------
+    >>> d = Bernoulli(bound=0.05)
+    >>> logits = np.array([[-20.0, 0.0, 20.0]])
+    >>> np.exp(d.log_prob(logits, [[0, 1, 1]])).round(3)
+    array([0.451])
+    >>> d.mode(logits)
+    array([[0, 1, 1]], dtype=uint8)
+    >>> d.sample(logits, np.random.default_rng(0)).shape
+    (1, 3)
+    """
+
+    def __init__(self, bound: float = 0.0):
+        if not 0 <= bound < 0.5:
+            raise ValueError(f"bound is {bound}, expected 0 <= bound < 0.5")
+        self.bound = bound
+
+    def __repr__(self) -> str:
+        return f"Bernoulli(bound={self.bound})"
+
+    def draw(self, logits: NDArray, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+        logits = as_real(logits, "logits")
+        return F.bernoulli_sample(logits, rng.random(logits.shape, logits.dtype), bound=self.bound)
+
+    def sample(self, logits: NDArray, rng: np.random.Generator) -> NDArray:
+        return self.draw(logits, rng)[0]
+
+    def mode(self, logits: NDArray) -> NDArray:
+        return (np.asarray(logits) >= 0).astype(np.uint8)
+
+    def log_prob(self, logits: NDArray, actions: NDArray) -> NDArray:
+        return F.bernoulli_log_prob(logits, actions, bound=self.bound)
+
+    def entropy(self, logits: NDArray) -> NDArray:
+        return F.bernoulli_entropy(logits, bound=self.bound)
+
+    def evaluate(self, logits: NDArray, actions: NDArray) -> tuple[NDArray, NDArray]:
+        logits = as_real(logits, "logits")
+        rows = as_rows(logits, "logits")
+        actions = check_shape(as_flags(actions, "actions"), "actions", logits.shape)
+        logp, entropy = np.empty((2, len(rows)), rows.dtype)
+        _core.bernoulli_forward(logp, entropy, rows, actions.reshape(rows.shape), self.bound)
+        return logp.reshape(logits.shape[:-1]), entropy.reshape(logits.shape[:-1])
+
+    def gradient(self, logits: NDArray, actions: NDArray, dlogp: NDArray | None,
+                 dentropy: NDArray | None = None) -> NDArray:
+        return F.bernoulli_backward(logits, actions, dlogp, dentropy, bound=self.bound)
+
+    def kl(self, p_logits: NDArray, q_logits: NDArray) -> NDArray:
+        return F.bernoulli_kl(p_logits, q_logits, bound=self.bound)
+
+    def kl_gradient(self, dkl: NDArray, p_logits: NDArray,
+                    q_logits: NDArray) -> tuple[NDArray, NDArray]:
+        return F.bernoulli_kl_backward(dkl, p_logits, q_logits, bound=self.bound)
+
+    def enumerate(self, K: int) -> NDArray:
+        return np.array(list(itertools.product((0, 1), repeat=K)), np.uint8).reshape(2**K, K)
+
+
+class Categorical:
+    """One choice of K, such as where to look next. A logit of ``-inf`` masks its choice.
+
+    Examples
+    --------
+    >>> d = Categorical()
+    >>> logits = np.array([[0.0, 1.0, -np.inf]])
+    >>> np.exp(d.log_prob(logits, [1])).round(4)
+    array([0.7311])
+    >>> d.mode(logits), d.sample(logits, np.random.default_rng(0))
+    (array([1]), array([1]))
+    >>> d.enumerate(3)
+    array([0, 1, 2])
+    """
+
+    def __repr__(self) -> str:
+        return "Categorical()"
+
+    def draw(self, logits: NDArray, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+        logits = as_real(logits, "logits")
+        return F.categorical_sample(logits, rng.random(logits.shape[:-1], logits.dtype))
+
+    def sample(self, logits: NDArray, rng: np.random.Generator) -> NDArray:
+        return self.draw(logits, rng)[0]
+
+    def mode(self, logits: NDArray) -> NDArray:
+        return np.asarray(logits).argmax(-1)
+
+    def log_prob(self, logits: NDArray, actions: NDArray) -> NDArray:
+        return F.categorical_log_prob(logits, actions)
+
+    def entropy(self, logits: NDArray) -> NDArray:
+        return F.categorical_entropy(logits)
+
+    def evaluate(self, logits: NDArray, actions: NDArray) -> tuple[NDArray, NDArray]:
+        logits = as_real(logits, "logits")
+        rows = as_rows(logits, "logits")
+        actions = check_shape(as_index(actions, "actions"), "actions", logits.shape[:-1])
+        logp, entropy = np.empty((2, len(rows)), rows.dtype)
+        _core.categorical_forward(logp, entropy, rows, actions.reshape(-1))
+        return logp.reshape(actions.shape), entropy.reshape(actions.shape)
+
+    def gradient(self, logits: NDArray, actions: NDArray, dlogp: NDArray | None,
+                 dentropy: NDArray | None = None) -> NDArray:
+        return F.categorical_backward(logits, actions, dlogp, dentropy)
+
+    def kl(self, p_logits: NDArray, q_logits: NDArray) -> NDArray:
+        return F.categorical_kl(p_logits, q_logits)
+
+    def kl_gradient(self, dkl: NDArray, p_logits: NDArray,
+                    q_logits: NDArray) -> tuple[NDArray, NDArray]:
+        return F.categorical_kl_backward(dkl, p_logits, q_logits)
+
+    def enumerate(self, K: int) -> NDArray:
+        return np.arange(K)

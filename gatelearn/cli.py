@@ -216,8 +216,9 @@ def _folder_to_resume(name: str, out: str | None, resume: str) -> Path:
 
 def _print_result(result: Any, out: Path) -> None:
     # every task is in the file; the screen shows what they come to
-    overall = result.table.where(task="overall")
-    table = overall if len(overall) else result.table
+    table = result.table
+    if "task" in table.columns:
+        table = table.where(task="overall")
     if sys.stdout.isatty():
         require("rich.console").Console().print(table)
     else:

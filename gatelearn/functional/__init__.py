@@ -14,7 +14,6 @@ from gatelearn.functional.activation import (
     tanh,
     tanh_backward,
 )
-from gatelearn.functional.attention import attention, attention_backward
 from gatelearn.functional.advantage import gae, leave_one_out
 from gatelearn.functional.attention import attention, attention_backward
 from gatelearn.functional.bernoulli import (

@@ -58,8 +58,8 @@ class GateTrainer:
     """Trains a controller by PPO [1]_: score - penalty * open work + faithfulness * evidence mass.
 
     The baseline of a pattern is the mean return of the text's other patterns (leave one out [2]_),
-    which keeps the gradient unbiased. The advantages of a text are then divided by the spread of its
-    returns, so that where every pattern answers alike, the price alone tells them apart; that
+    which keeps the gradient unbiased. The advantages of a text are then divided by the spread of
+    its returns, so that where every pattern answers alike, the price alone tells them apart; that
     weighs texts anew, and `normalise` turns it off. Work is charged in the step that opens it.
 
     Parameters

@@ -148,8 +148,9 @@ class Transformer(Layer):
                                   p["norm_weight"])
         return dn
 
-    def forward(self, tokens: ArrayLike, gate: NDArray | Callable | None = None, *, position: ArrayLike,
-                depth: ArrayLike | None = None, lengths: ArrayLike | None = None,
+    def forward(self, tokens: ArrayLike, gate: NDArray | Callable | None = None, *,
+                position: ArrayLike, depth: ArrayLike | None = None,
+                lengths: ArrayLike | None = None,
                 save: bool = True) -> tuple[NDArray, TransformerSaved | None]:
         """Return logits at the named positions.
 
@@ -194,8 +195,8 @@ class Transformer(Layer):
             if here.any():
                 rows[here] = x[sample[here], at[here]]
             if i < L:
-                here = gate(i, x) if callable(gate) else None if gate is None else gate[:, i]
-                x, s = self.blocks[i].forward(x, here, lengths, save=save, out=None if save else x)
+                g = gate(i, x) if callable(gate) else None if gate is None else gate[:, i]
+                x, s = self.blocks[i].forward(x, g, lengths, save=save, out=None if save else x)
                 saved.append(s)
         logits, read = self.read(rows)
         if not save:
@@ -231,8 +232,9 @@ class Transformer(Layer):
         for i in range(len(self.blocks), -1, -1):
             here = level == i
             if here.any():
-                # a position may be read by several slots
-                np.add.at(dx, (sample[here], at[here]), drows[here])
+                # a position may be read by several slots: add row by row, as an embedding does
+                _core.embedding_backward(dx.reshape(-1, self.width), drows[here],
+                                         sample[here]*T + at[here])
             if i > 0:
                 dx, dgate[:, i - 1] = self.blocks[i - 1].backward(dx, blocks[i - 1])
         _core.embedding_backward(self.grad["embedding"], dx.reshape(-1, self.width),

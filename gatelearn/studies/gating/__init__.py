@@ -26,7 +26,13 @@ from gatelearn.nn import Transformer
 from gatelearn.runs import Progress, RunFolder, StopFlag, next_folder, stop_on_signal, train_stage
 from gatelearn.studies.gating.backbone import BackboneTrainer, make_net
 from gatelearn.studies.gating.config import BackboneConfig, Config, GatesConfig
-from gatelearn.studies.gating.evaluate import choose, draw_texts, evaluate, run_texts, task_from_gates
+from gatelearn.studies.gating.evaluate import (
+    choose,
+    draw_texts,
+    evaluate,
+    run_texts,
+    task_from_gates,
+)
 from gatelearn.studies.gating.methods import (
     Controlled,
     Fixed,

@@ -110,9 +110,9 @@ def make_notes(summary: dict[str, Any]) -> list[str]:
         lines.append(
             f"{name}: {100 * s['gated_work_closed']:.0f}% of the gated work closed, score "
             f"{100 * s['score_change']:+.1f} points, {s['speedup']:.2f}x faster "
-            f"({100 * s['speedup_reached']:.0f}% of what that allows), {100 * s['over_random']:+.0f} "
-            f"points over random gates, task told from gates {100 * s['task_from_gates']:.0f}% "
-            f"(chance {100 * s['chance']:.0f}%)")
+            f"({100 * s['speedup_reached']:.0f}% of what that allows), "
+            f"{100 * s['over_random']:+.0f} points over random gates, task told from gates "
+            f"{100 * s['task_from_gates']:.0f}% (chance {100 * s['chance']:.0f}%)")
     return lines
 
 

@@ -128,7 +128,8 @@ def start(path, *options):
                             text=True, cwd=path.parent)
 
 
-@pytest.mark.parametrize("how, stage", [(signal.SIGINT, "one-shot-0"), (signal.SIGKILL, "static-rl-1"),
+@pytest.mark.parametrize("how, stage", [(signal.SIGINT, "one-shot-0"),
+                                        (signal.SIGKILL, "static-rl-1"),
                                         (signal.SIGKILL, "backbone")])
 def test_a_stopped_run_resumes_to_the_same_bits(finished, tmp_path, how, stage):
     path = tmp_path / "run"

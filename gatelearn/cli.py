@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import re
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
@@ -13,7 +12,7 @@ from types import ModuleType
 from typing import Annotated, Any, Literal
 
 from .errors import MissingPackageError, UserError, require
-from .runs import load_config
+from .runs import load_config, next_folder, run_numbers
 
 PRESETS = ("quick", "default", "full")
 
@@ -110,7 +109,7 @@ def _run(name: str, argv: list[str]) -> int:
         command = shlex.join(["gatelearn", "run", name, "--resume", str(out)])
         print(f"\nstopped; continue with: {command}", file=sys.stderr)
         return 130
-    _print_result(result.table, out)
+    _print_result(result, out)
     return 0
 
 
@@ -122,7 +121,7 @@ def _parse(name: str, study: ModuleType, argv: list[str]) -> tuple[Any, Any, Pat
     if resume is not None:
         folder = _folder_to_resume(name, out, resume)
     else:
-        folder = Path(out) if out else _next_folder(name)
+        folder = Path(out) if out else next_folder(name)
     if resume is not None and preset is None and (folder / "config.json").exists():
         default = load_config(study.Config, folder)
     else:
@@ -209,28 +208,23 @@ def _folder_to_resume(name: str, out: str | None, resume: str) -> Path:
         return Path(resume)
     if out:
         return Path(out)
-    numbers = _numbers(name)
+    numbers = run_numbers(name)
     if not numbers:
         raise FileNotFoundError(f"there is no run to resume: runs/ holds no {name}-N")
     return Path("runs", f"{name}-{max(numbers)}")
 
 
-def _next_folder(name: str) -> Path:
-    return Path("runs", f"{name}-{max(_numbers(name), default=0) + 1}")
-
-
-def _numbers(name: str) -> list[int]:
-    runs = Path("runs")
-    names = [path.name for path in runs.iterdir()] if runs.is_dir() else []
-    matches = (re.fullmatch(re.escape(name) + r"-(\d+)", other) for other in names)
-    return [int(match[1]) for match in matches if match]
-
-
-def _print_result(table: Any, out: Path) -> None:
+def _print_result(result: Any, out: Path) -> None:
+    # every task is in the file; the screen shows what they come to
+    table = result.table
+    if "task" in table.columns:
+        table = table.where(task="overall")
     if sys.stdout.isatty():
         require("rich.console").Console().print(table)
     else:
         print(table)
+    for note in getattr(result, "notes", ()):
+        print(note)
     figures = sorted(out.rglob("*.png"))
     if figures:
         print("\nfigures:    " + "\n            ".join(map(str, figures)))

@@ -6,6 +6,7 @@ import pkgutil
 
 import numpy as np
 import pytest
+from gated_cases import REGISTRY as GATED
 from helpers import same_bits
 
 import gatelearn as gl
@@ -45,7 +46,8 @@ def open_gates(*shape):
 CLOSED_HEADS = np.array([[0, 1], [1, 0], [0, 0]], np.float32)
 
 # Each layer, by the name of its class: a factory of (layer, *arguments of forward). Every subclass
-# of nn.Layer under gatelearn.nn must stand here; further cases follow a dash.
+# of nn.Layer under gatelearn.nn must stand here, or in gated_cases.py where forward takes gates;
+# further cases follow a dash.
 REGISTRY = {
     "Linear": lambda: (nn.Linear(4, 3), normal(2, 5, 4)),
     "Linear-no-bias": lambda: (nn.Linear(4, 3, bias=False, init="normal", gain=2), normal(4)),
@@ -90,12 +92,12 @@ def all_layers():
 
 
 def test_every_layer_is_registered():
-    assert all_layers() <= {name.split("-")[0] for name in REGISTRY}
+    assert all_layers() <= {name.split("-")[0] for name in REGISTRY | GATED}
 
 
-@pytest.mark.parametrize("name", REGISTRY)
+@pytest.mark.parametrize("name", REGISTRY | GATED)
 def test_gradients(name):
-    nn.check_layer(*REGISTRY[name]())
+    nn.check_layer(*(REGISTRY | GATED)[name]())
 
 
 @pytest.mark.parametrize("name", REGISTRY)

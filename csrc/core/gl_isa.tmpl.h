@@ -37,6 +37,23 @@ typedef struct {
                                      const REAL *x, const REAL *mean, const REAL *rstd,
                                      const REAL *weight, int accumulate, ptrdiff_t N, ptrdiff_t C);
 
+    // position_kernels
+    void (*token_shift)(REAL *restrict m, const REAL *restrict n, const REAL *restrict shift,
+                        ptrdiff_t T, ptrdiff_t C);
+    void (*token_shift_backward)(REAL *restrict dn, REAL *restrict dshift, const REAL *restrict dm,
+                                 const REAL *restrict n, const REAL *restrict shift, ptrdiff_t T,
+                                 ptrdiff_t C);
+    void (*rotate)(REAL *x, ptrdiff_t stride, const REAL *cosine, const REAL *sine, int inverse,
+                   ptrdiff_t T, ptrdiff_t D);
+
+    // attention_kernels: scratch in bytes, aligned to GL_ALIGN
+    ptrdiff_t (*attention_forward_scratch)(ptrdiff_t D, ptrdiff_t E);
+    ptrdiff_t (*attention_backward_scratch)(ptrdiff_t D, ptrdiff_t E);
+    void (*attention_forward_block)(const FN(gl_attention) *a, ptrdiff_t b, ptrdiff_t h,
+                                    ptrdiff_t q0, void *scratch);
+    void (*attention_backward_head)(const FN(gl_attention) *a, ptrdiff_t b, ptrdiff_t h,
+                                    void *scratch);
+
     // bernoulli_kernels
     gl_result (*bernoulli_rows)(REAL *logp, REAL *entropy, const REAL *logits,
                                 const uint8_t *actions, REAL bound, ptrdiff_t N, ptrdiff_t K);
@@ -73,23 +90,6 @@ typedef struct {
                      const REAL *advantage, REAL clip, REAL scale, ptrdiff_t N);
     void (*ppo_value_rows)(double *sum, REAL *dvalue, const REAL *value, const REAL *value_old,
                            const REAL *returns, REAL clip, REAL scale, ptrdiff_t N);
-
-    // position_kernels
-    void (*token_shift)(REAL *restrict m, const REAL *restrict n, const REAL *restrict shift,
-                        ptrdiff_t T, ptrdiff_t C);
-    void (*token_shift_backward)(REAL *restrict dn, REAL *restrict dshift, const REAL *restrict dm,
-                                 const REAL *restrict n, const REAL *restrict shift, ptrdiff_t T,
-                                 ptrdiff_t C);
-    void (*rotate)(REAL *x, ptrdiff_t stride, const REAL *cosine, const REAL *sine, int inverse,
-                   ptrdiff_t T, ptrdiff_t D);
-
-    // attention_kernels: scratch in bytes, aligned to GL_ALIGN
-    ptrdiff_t (*attention_forward_scratch)(ptrdiff_t D, ptrdiff_t E);
-    ptrdiff_t (*attention_backward_scratch)(ptrdiff_t D, ptrdiff_t E);
-    void (*attention_forward_block)(const FN(gl_attention) *a, ptrdiff_t b, ptrdiff_t h,
-                                    ptrdiff_t q0, void *scratch);
-    void (*attention_backward_head)(const FN(gl_attention) *a, ptrdiff_t b, ptrdiff_t h,
-                                    void *scratch);
 
     // optim_kernels
     void (*adamw)(REAL *param, REAL *m, REAL *v, const REAL *grad, const REAL *decay,

@@ -140,10 +140,8 @@ static inline REAL FN(tanh_)(REAL x) {
     return x < 0 ? -y : y;
 }
 
-static inline REAL FN(sigmoid_)(REAL x) {
-    const REAL e = FN(exp_)(x < 0 ? x : -x);
-    return (x < 0 ? e : 1) / (1 + e);
-}
+// Where exp overflows the result is 0, as it should be.
+static inline REAL FN(sigmoid_)(REAL x) { return 1 / (1 + FN(exp_)(-x)); }
 
 // Sum and dot product over LANES accumulators: gcc vectorises them without changing the order,
 // so every instruction set gives the same bits.

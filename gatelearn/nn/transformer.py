@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -147,16 +148,18 @@ class Transformer(Layer):
                                   p["norm_weight"])
         return dn
 
-    def forward(self, tokens: ArrayLike, gate: NDArray | None = None, *, position: ArrayLike,
-                depth: ArrayLike | None = None, lengths: ArrayLike | None = None,
+    def forward(self, tokens: ArrayLike, gate: NDArray | Callable | None = None, *,
+                position: ArrayLike, depth: ArrayLike | None = None,
+                lengths: ArrayLike | None = None,
                 save: bool = True) -> tuple[NDArray, TransformerSaved | None]:
         """Return logits at the named positions.
 
         Parameters
         ----------
         tokens : array_like of int, shape (B, T)
-        gate : ndarray, shape (B, L, H + 1), optional
-            All open by default.
+        gate : ndarray, shape (B, L, H + 1), or callable, optional
+            All open by default. A callable is asked layer by layer, ``gate(l, x)`` with the hidden
+            state (B, T, C) that enters layer l, for the gates (B, H + 1) of that layer.
         position : array_like of int, shape (B, Q)
             Where to read; -1 leaves a slot out.
         depth : array_like of int, shape (B, Q), optional
@@ -182,7 +185,7 @@ class Transformer(Layer):
         B, T, _ = x.shape
         L = len(self.blocks)
         sample, at, level = self._slots(position, depth, B, T)
-        if gate is not None and gate.shape != (B, *self.gate_shape):
+        if gate is not None and not callable(gate) and gate.shape != (B, *self.gate_shape):
             raise ValueError(f"gate has shape {gate.shape}, expected {(B, *self.gate_shape)}")
 
         rows = np.empty((len(sample), self.width), x.dtype)
@@ -192,8 +195,8 @@ class Transformer(Layer):
             if here.any():
                 rows[here] = x[sample[here], at[here]]
             if i < L:
-                x, s = self.blocks[i].forward(x, None if gate is None else gate[:, i], lengths,
-                                              save=save, out=None if save else x)
+                g = gate(i, x) if callable(gate) else None if gate is None else gate[:, i]
+                x, s = self.blocks[i].forward(x, g, lengths, save=save, out=None if save else x)
                 saved.append(s)
         logits, read = self.read(rows)
         if not save:
@@ -229,8 +232,9 @@ class Transformer(Layer):
         for i in range(len(self.blocks), -1, -1):
             here = level == i
             if here.any():
-                # a position may be read by several slots
-                np.add.at(dx, (sample[here], at[here]), drows[here])
+                # a position may be read by several slots: add row by row, as an embedding does
+                _core.embedding_backward(dx.reshape(-1, self.width), drows[here],
+                                         sample[here]*T + at[here])
             if i > 0:
                 dx, dgate[:, i - 1] = self.blocks[i - 1].backward(dx, blocks[i - 1])
         _core.embedding_backward(self.grad["embedding"], dx.reshape(-1, self.width),

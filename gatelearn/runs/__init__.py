@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from .config import load_config
 from .files import Checkpoint, atomic_write
-from .folder import RunFolder
+from .folder import RunFolder, next_folder, run_numbers
 from .intervals import bootstrap_interval, seed_interval
 from .progress import Progress, StageProgress, StopFlag, stop_on_signal
+from .stages import Trainer, train_stage
 from .table import Table
 
 __all__ = [
@@ -22,9 +23,13 @@ __all__ = [
     "StageProgress",
     "StopFlag",
     "Table",
+    "Trainer",
     "atomic_write",
     "bootstrap_interval",
     "load_config",
+    "next_folder",
+    "run_numbers",
     "seed_interval",
     "stop_on_signal",
+    "train_stage",
 ]

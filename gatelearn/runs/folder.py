@@ -327,3 +327,16 @@ def _checked_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ValueError(f"name is {name!r}, expected letters, digits and ._+-, in parts by /")
     return name
+
+
+def next_folder(study: str) -> Path:
+    """Return the folder for the next run of a study: runs/STUDY-N, one above the highest there."""
+    return Path("runs", f"{study}-{max(run_numbers(study), default=0) + 1}")
+
+
+def run_numbers(study: str) -> list[int]:
+    """Return the N of all runs/STUDY-N."""
+    runs = Path("runs")
+    names = [path.name for path in runs.iterdir()] if runs.is_dir() else []
+    matches = (re.fullmatch(re.escape(study) + r"-(\d+)", name) for name in names)
+    return [int(match[1]) for match in matches if match]

@@ -1,0 +1,117 @@
+"""Training the transformer on the mixture of tasks, gates open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gatelearn import _core
+from gatelearn.nn import AdamW, Transformer
+from gatelearn.studies.gating.config import BackboneConfig
+from gatelearn.tasks import Batch, TextTasks, answer_accuracy
+
+
+def make_net(tasks: TextTasks, config: BackboneConfig) -> Transformer:
+    """Return an unbuilt transformer over the vocabulary of the tasks."""
+    return Transformer(len(tasks.corpus.vocabulary), width=config.width, layers=config.layers,
+                       heads=config.heads, hidden=config.hidden)
+
+
+def text_scores(logits: NDArray, batch: Batch) -> NDArray:
+    """Return each text's share of right answers, (B,), from logits (N, V) at its queries."""
+    predictions = np.full(batch.query.shape, -1)
+    predictions[batch.query >= 0] = logits.argmax(-1)
+    return answer_accuracy(predictions, batch)
+
+
+def cross_entropy(logits: NDArray, target: NDArray, weight: NDArray) -> tuple[float, NDArray]:
+    """Return the weighted sum of the rows' losses and its gradient, which replaces `logits`."""
+    loss = np.empty(len(logits), logits.dtype)
+    _core.cross_entropy(loss, logits, logits, target, weight, -1)
+    return float(loss @ weight), logits
+
+
+def learning_rate(done: float) -> float:
+    """Return the factor of the peak rate: warm-up for 3%, flat, down to 2% over the last 40%."""
+    return min(1.0, (done + 1e-3) / 0.03, max(0.02, (1 - done) / 0.4))
+
+
+class Targets:
+    """What is asked of a batch: where to read, after which block, the answer and its weight.
+
+    Each text weighs the same. With `hop_weight`, the state after block l is asked for the word that
+    hop l of a chain finds, which shows the network one hop a block.
+    """
+
+    def __init__(self, batch: Batch, layers: int, hop_weight: float, dtype: np.dtype):
+        query, asked = batch.query, batch.query >= 0
+        share = asked / np.maximum(asked.sum(1, keepdims=True), 1) / len(query)
+        columns = [(query, np.full_like(query, layers), batch.answer, share)]
+        hops = (batch.hop_answer >= 0).sum(-1)
+        for hop in range(min(layers - 1, batch.hop_answer.shape[-1])) if hop_weight else ():
+            use = (hops > 1) & (hop < hops)
+            columns.append((np.where(use, query, -1), np.full_like(query, hop + 1),
+                            batch.hop_answer[:, :, hop], hop_weight * share * use))
+        self.position, self.depth, answer, weight = (
+            np.concatenate(parts, 1) for parts in zip(*columns, strict=True))
+        live = self.position >= 0
+        self.answer, self.weight = answer[live], weight[live].astype(dtype)
+
+
+class BackboneTrainer:
+    """AdamW on cross-entropy; a step is one batch.
+
+    Parameters
+    ----------
+    net : Transformer
+        Built.
+    tasks : TextTasks
+    config : BackboneConfig
+    rng : numpy.random.Generator
+        Draws the texts.
+    validation : list of Batch
+        One a task; scored about twenty times.
+    """
+
+    def __init__(self, net: Transformer, tasks: TextTasks, config: BackboneConfig,
+                 rng: np.random.Generator, validation: list[Batch]):
+        self.net, self.tasks, self.config, self.rng = net, tasks, config, rng
+        self.validation = validation
+        self.optimiser = AdamW(net.params, net.grads, lr=config.lr, betas=(0.9, 0.98),
+                               weight_decay=config.weight_decay, decay_mask=net.decay_mask())
+        self.steps = 0
+
+    def step(self) -> dict[str, Any]:
+        net, config = self.net, self.config
+        batch = self.tasks.sample(self.rng, config.batch)
+        want = Targets(batch, config.layers, config.hop_weight, net.params.dtype)
+        logits, saved = net.forward(batch.tokens, position=want.position, depth=want.depth)
+        loss, dlogits = cross_entropy(logits, want.answer, want.weight)
+        net.grads[...] = 0
+        net.backward(dlogits, saved)
+        self.optimiser.step(lr=config.lr * learning_rate(self.steps / config.steps), max_norm=1.0)
+        self.steps += 1
+
+        metrics = {"at": self.steps * config.batch, "loss": loss}
+        if self.steps % max(1, config.steps // 20) == 0 or self.steps == config.steps:
+            scores = [text_scores(net.forward(b.tokens, position=b.query, save=False)[0], b).mean()
+                      for b in self.validation]
+            names = self.tasks.names
+            metrics |= {f"score/{n}": float(s) for n, s in zip(names, scores, strict=True)}
+            metrics["text"] = " ".join(f"{n} {100 * s:.0f}%"
+                                       for n, s in zip(names, scores, strict=True))
+        return metrics
+
+    def state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
+        arrays = {f"net.{k}": v for k, v in self.net.named_parameters().items()}
+        optimiser = self.optimiser.state()
+        arrays |= {"m": optimiser["m"], "v": optimiser["v"]}
+        return arrays, {"steps": self.steps, "rng": self.rng.bit_generator.state}
+
+    def load_state(self, arrays: dict[str, NDArray], meta: dict[str, Any]) -> None:
+        self.net.load({k[4:]: v for k, v in arrays.items() if k.startswith("net.")})
+        self.steps = meta["steps"]
+        self.optimiser.load_state({"m": arrays["m"], "v": arrays["v"], "step": self.steps})
+        self.rng.bit_generator.state = meta["rng"]

@@ -1,0 +1,170 @@
+"""From measurements to the table, the claims and the figures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gatelearn import plots
+from gatelearn.runs import RunFolder, Table, atomic_write, bootstrap_interval, seed_interval
+
+COLUMNS = ("method", "task", "score", "score_lo", "score_hi", "open", "ms_per_sequence", "speedup",
+           "evidence", "evidence_drop", "tuning_trials")
+RL = ("static-rl", "one-shot", "per-layer")
+
+
+@dataclass
+class Measured:
+    """What `evaluate` measured for one seed, and what it was measured on."""
+
+    methods: list[str]
+    tasks: list[str]
+    trials: dict[str, int]
+    arrays: dict[str, NDArray]
+    total_work: float
+    task_from_gates: dict[str, float]
+
+
+def make_table(seeds: list[Measured]) -> Table:
+    """Return a row for each method and task, and one for all tasks together."""
+    first = seeds[0]
+    table = Table(columns=COLUMNS)
+    for m, method in enumerate(first.methods):
+        for t in [*range(len(first.tasks)), None]:
+            task = "overall" if t is None else first.tasks[t]
+            which = slice(None) if t is None else slice(t, t + 1)
+            table.append(method=method, task=task, tuning_trials=first.trials[method],
+                         **_row(seeds, m, which))
+    return table
+
+
+def _row(seeds: list[Measured], m: int, which: slice) -> dict[str, float]:
+    scores = [s.arrays["score"][m, which].ravel() for s in seeds]
+    if len(seeds) == 1:
+        low, high = bootstrap_interval(scores[0], seed=0)
+    else:
+        low, high = seed_interval([s.mean() for s in scores])
+    texts = scores[0].size
+    seconds = np.concatenate([s.arrays["seconds"][:, :, which].sum(2) for s in seeds])
+    known = [~np.isnan(s.arrays["masked"][m, which]) for s in seeds]
+    evidence = [s.arrays["evidence"][m, which][k] for s, k in zip(seeds, known, strict=True)]
+    drop = [(s.arrays["score"][m, which] - s.arrays["masked"][m, which])[k]
+            for s, k in zip(seeds, known, strict=True)]
+    return {
+        "score": _mean(scores), "score_lo": low, "score_hi": high,
+        "open": _mean([s.arrays["open_heads"][m, which] for s in seeds]),
+        "ms_per_sequence": 1e3 * float(np.median(seconds[:, m])) / texts,
+        "speedup": float(np.median(seconds[:, 0] / seconds[:, m])),
+        "evidence": _mean(evidence), "evidence_drop": _mean(drop),
+    }
+
+
+def _mean(values: list[NDArray]) -> float:
+    joined = np.concatenate([np.ravel(v) for v in values])
+    return float(joined.mean()) if joined.size else float("nan")
+
+
+def make_summary(seeds: list[Measured], table: Table) -> dict[str, Any]:
+    """Return the numbers behind the study's claims."""
+    first = seeds[0]
+    set_tasks = [t for t in first.tasks if t != "next"]
+
+    def cell(method: str, column: str, task: str = "overall") -> float:
+        (row,) = table.where(method=method, task=task)
+        return row[column]
+
+    summary: dict[str, Any] = {
+        "vanilla_set_tasks": {t: cell("vanilla", "score", t) for t in set_tasks}}
+    for method in first.methods[1:]:
+        m = first.methods.index(method)
+        closed = 1 - _mean([s.arrays["open_work"][m] for s in seeds])
+        # reading and the controller count, too: what the closed share allows of the whole pass
+        work = np.mean([s.arrays["work"][m].mean() / s.arrays["work"][0].mean() for s in seeds])
+        entry = {
+            "score_change": cell(method, "score") - cell("vanilla", "score"),
+            "gated_work_closed": closed,
+            "speedup": cell(method, "speedup"),
+            "speedup_allowed": float(1 / work),
+            "speedup_reached": cell(method, "speedup") * float(work),
+        }
+        if method in RL:
+            entry["task_from_gates"] = float(np.mean([s.task_from_gates[method] for s in seeds]))
+            entry["chance"] = 1 / len(first.tasks)
+        summary[method] = entry
+    for name in RL:
+        summary[name]["over_random"] = cell(name, "score") - cell("random", "score")
+    return summary
+
+
+def make_notes(summary: dict[str, Any]) -> list[str]:
+    """Return the claims as lines to print."""
+    lines = ["vanilla on the set tasks: " + ", ".join(
+        f"{task} {100 * score:.1f}%" for task, score in summary["vanilla_set_tasks"].items())]
+    for name in RL:
+        s = summary[name]
+        lines.append(
+            f"{name}: {100 * s['gated_work_closed']:.0f}% of the gated work closed, score "
+            f"{100 * s['score_change']:+.1f} points, {s['speedup']:.2f}x faster "
+            f"({100 * s['speedup_reached']:.0f}% of what that allows), "
+            f"{100 * s['over_random']:+.0f} points over random gates, task told from gates "
+            f"{100 * s['task_from_gates']:.0f}% (chance {100 * s['chance']:.0f}%)")
+    return lines
+
+
+def make_figures(seeds: list[Measured], table: Table, metrics: list[dict]) -> dict[str, Any]:
+    """Return the study's figures by name."""
+    first = seeds[0]
+    figures = {"score_vs_open": plots.score_vs_open(table),
+               "learning_curves": plots.learning_curves(metrics)}
+    for method in ("one-shot", "per-layer"):
+        m = first.methods.index(method)
+        # (task, L, H + 1), over the texts of all seeds; heads differ between backbones
+        opened = (first.arrays["gate"][m] != 0).mean(1)
+        figures[f"gates_{method}"] = plots.gate_map(
+            opened, first.tasks, title=f"{method} controller: share of texts with the gate open")
+    return figures
+
+
+class Result:
+    """What the study found.
+
+    Attributes
+    ----------
+    path : Path
+        The run folder.
+    table : Table
+        A row for each method and task.
+    summary : dict
+        The numbers behind the claims.
+    notes : list of str
+        The claims, to print.
+    """
+
+    def __init__(self, path: Path, seeds: list[Measured], table: Table, metrics: list[dict]):
+        self.path, self.table = path, table
+        self.seeds, self.metrics = seeds, metrics
+        self.summary = make_summary(seeds, table)
+        self.notes = make_notes(self.summary)
+
+    def plot(self) -> dict[str, Any]:
+        """Return the figures by name: which heads stay open, score against share open, curves."""
+        return make_figures(self.seeds, self.table, self.metrics)
+
+    def __repr__(self) -> str:
+        return "\n".join([f"gating study in {self.path}", *self.notes])
+
+
+def write(folder: RunFolder, seeds: list[Measured]) -> Result:
+    """Write table, summary and figures into the run folder."""
+    table = make_table(seeds)
+    folder.save_table(table)
+    result = Result(folder.path, seeds, table, folder.metrics())
+    atomic_write(folder.path / "summary.json", json.dumps(result.summary, indent=2).encode())
+    for name, figure in result.plot().items():
+        plots.save(figure, folder.path / "figures" / name)
+    return result

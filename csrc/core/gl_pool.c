@@ -1,7 +1,8 @@
-// Invariants: `job` is written only by the holder of `busy`, before `ticket` announces it.
-// `ticket` packs a generation and the number of threads of its job in one word, so that a worker
-// never pairs one job's generation with another's size. A job ends when `pending` workers have
-// checked in, hence its participants always see it; the others may sleep through it.
+// Invariants: `job` is written only by the holder of `busy`, and only while no worker is in it.
+// One word, `state`, says which job it is (a generation), whether it may still be joined, on how many
+// threads, and how many workers are in it. A worker joins by counting itself in while the job is
+// open; the caller closes the job when no task is left and waits for those inside only, so a worker
+// that wakes late holds nobody up.
 #include "gl_pool.h"
 
 #include <pthread.h>
@@ -23,14 +24,19 @@ static struct {
     void *arg;
     ptrdiff_t ntasks;
     atomic_ptrdiff_t next;
-    atomic_int pending;
 } job;
+
+// generation << 32 | OPEN | threads << 16 | workers inside
+static atomic_uint_fast64_t state;
+#define OPEN ((uint_fast64_t)1 << 31)
+#define GENERATION(s) ((s) >> 32)
+#define THREADS(s) ((int)((s) >> 16 & 0xff))
+#define INSIDE(s) ((s) & 0xffff)
 
 static pthread_mutex_t busy = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t sleep_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t sleep_cond = PTHREAD_COND_INITIALIZER;
 static pthread_cond_t done_cond = PTHREAD_COND_INITIALIZER;
-static atomic_uint_fast64_t ticket;
 static atomic_int sleepers;
 static atomic_int threads = 1;
 static int nworkers;
@@ -43,19 +49,36 @@ static void run_tasks(int worker) {
     }
 }
 
-static uint_fast64_t wait_ticket(uint_fast64_t seen) {
+// The state once its generation differs from `seen`.
+static uint_fast64_t wait_job(uint_fast64_t seen) {
+    uint_fast64_t s;
     for (int i = 0; i < SPINS; i++) {
-        const uint_fast64_t t = atomic_load_explicit(&ticket, memory_order_acquire);
-        if (t != seen) return t;
+        s = atomic_load_explicit(&state, memory_order_acquire);
+        if (GENERATION(s) != seen) return s;
         GL_PAUSE();
     }
     pthread_mutex_lock(&sleep_lock);
     atomic_fetch_add(&sleepers, 1);
-    uint_fast64_t t;
-    while ((t = atomic_load(&ticket)) == seen) pthread_cond_wait(&sleep_cond, &sleep_lock);
+    while (GENERATION(s = atomic_load(&state)) == seen) pthread_cond_wait(&sleep_cond, &sleep_lock);
     atomic_fetch_sub(&sleepers, 1);
     pthread_mutex_unlock(&sleep_lock);
-    return t;
+    return s;
+}
+
+// Count in, unless the job is over or another.
+static int join(uint_fast64_t generation) {
+    uint_fast64_t s = atomic_load(&state);
+    while (GENERATION(s) == generation && (s & OPEN))
+        if (atomic_compare_exchange_weak(&state, &s, s + 1)) return 1;
+    return 0;
+}
+
+static void leave(void) {
+    const uint_fast64_t before = atomic_fetch_sub(&state, 1);
+    if (INSIDE(before) > 1 || (before & OPEN)) return;
+    pthread_mutex_lock(&sleep_lock);
+    pthread_cond_signal(&done_cond);
+    pthread_mutex_unlock(&sleep_lock);
 }
 
 typedef struct {
@@ -70,14 +93,11 @@ static void *worker_main(void *arg) {
     const int worker = start->worker;
     uint_fast64_t seen = start->seen;
     for (;;) {
-        seen = wait_ticket(seen);
-        if (worker >= (int)(seen & 0xff)) continue;
+        const uint_fast64_t s = wait_job(seen);
+        seen = GENERATION(s);
+        if (worker >= THREADS(s) || !join(seen)) continue;
         run_tasks(worker);
-        if (atomic_fetch_sub(&job.pending, 1) == 1) {
-            pthread_mutex_lock(&sleep_lock);
-            pthread_cond_signal(&done_cond);
-            pthread_mutex_unlock(&sleep_lock);
-        }
+        leave();
     }
     return NULL;
 }
@@ -95,7 +115,7 @@ static void grow(int want) {
     while (nworkers < want) {
         start_info *start = &starts[nworkers];
         start->worker = nworkers + 1;
-        start->seen = atomic_load(&ticket);
+        start->seen = GENERATION(atomic_load(&state));
         pthread_t id;
         if (pthread_create(&id, &attr, worker_main, start) != 0) break;
         nworkers++;
@@ -118,22 +138,22 @@ void gl_pool_run(gl_task_fn *fn, void *arg, ptrdiff_t ntasks, int nth) {
     job.arg = arg;
     job.ntasks = ntasks;
     atomic_store_explicit(&job.next, 0, memory_order_relaxed);
-    atomic_store(&job.pending, nth - 1);
-    const uint_fast64_t generation = (atomic_load(&ticket) >> 8) + 1;
-    atomic_store(&ticket, generation << 8 | (uint_fast64_t)nth);
+    const uint_fast64_t generation = (GENERATION(atomic_load(&state)) + 1) & UINT32_MAX;
+    atomic_store(&state, generation << 32 | OPEN | (uint_fast64_t)nth << 16);
     if (atomic_load(&sleepers) > 0) {
         pthread_mutex_lock(&sleep_lock);
         pthread_cond_broadcast(&sleep_cond);
         pthread_mutex_unlock(&sleep_lock);
     }
 
-    // work, then wait for the others
+    // work, close, wait for those inside
     run_tasks(0);
-    for (int i = 0; i < SPINS && atomic_load_explicit(&job.pending, memory_order_acquire); i++)
+    atomic_fetch_and(&state, ~OPEN);
+    for (int i = 0; i < SPINS && INSIDE(atomic_load_explicit(&state, memory_order_acquire)); i++)
         GL_PAUSE();
-    if (atomic_load(&job.pending)) {
+    if (INSIDE(atomic_load(&state))) {
         pthread_mutex_lock(&sleep_lock);
-        while (atomic_load(&job.pending)) pthread_cond_wait(&done_cond, &sleep_lock);
+        while (INSIDE(atomic_load(&state))) pthread_cond_wait(&done_cond, &sleep_lock);
         pthread_mutex_unlock(&sleep_lock);
     }
     pthread_mutex_unlock(&busy);
@@ -149,7 +169,7 @@ void gl_pool_set_threads(int nth) {
 static void reset_in_child(void) {
     nworkers = 0;
     atomic_store(&sleepers, 0);
-    atomic_store(&job.pending, 0);
+    atomic_store(&state, 0);
     pthread_mutex_init(&busy, NULL);
     pthread_mutex_init(&sleep_lock, NULL);
     pthread_cond_init(&sleep_cond, NULL);

@@ -17,7 +17,8 @@ static void FN(linear_task)(void *arg, ptrdiff_t task, int worker) {
 
     // the product adds to the bias while the block is in cache
     if (j->bias)
-        for (ptrdiff_t i = 0; i < n; i++) memcpy(y + i*j->ldy, j->bias + o, (size_t)m * sizeof(REAL));
+        for (ptrdiff_t i = 0; i < n; i++)
+            memcpy(y + i*j->ldy, j->bias + o, (size_t)m * sizeof(REAL));
     FN(gl_gemm)(0, j->transposed, n, m, j->I, j->x + r*j->ldx, j->ldx,
                 j->transposed ? j->weight + o*j->I : j->weight + o, j->transposed ? j->I : j->O,
                 j->bias != NULL, y, j->ldy);

@@ -63,10 +63,10 @@ BINDINGS(sigmoid, GL_SIGMOID)
 
 #define FROM_X(name)                                                                          \
     GLPY_METHOD(name##_forward, "y, x, /", "y = " #name "(x), element by element; y may be x."), \
-    GLPY_METHOD(name##_backward, "dx, dy, x, /", "Gradient of " #name "_forward; dx may be dy or x.")
+    GLPY_METHOD(name##_backward, "dx, dy, x, /", "Gradient of " #name "; dx may be dy or x.")
 #define FROM_Y(name)                                                                          \
     GLPY_METHOD(name##_forward, "y, x, /", "y = " #name "(x), element by element; y may be x."), \
-    GLPY_METHOD(name##_backward, "dx, dy, y, /", "Gradient of " #name "_forward; dx may be dy or y.")
+    GLPY_METHOD(name##_backward, "dx, dy, y, /", "Gradient of " #name "; dx may be dy or y.")
 
 PyMethodDef glpy_activation_methods[] = {
     FROM_X(gelu), FROM_X(gelu_exact), FROM_Y(tanh), FROM_Y(relu), FROM_Y(sigmoid),

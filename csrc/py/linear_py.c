@@ -34,7 +34,8 @@ static PyObject *linear_forward(PyObject *Py_UNUSED(mod), PyObject *const *args,
     Py_RETURN_NONE;
 }
 
-static PyObject *linear_backward(PyObject *Py_UNUSED(mod), PyObject *const *args, Py_ssize_t nargs) {
+static PyObject *linear_backward(PyObject *Py_UNUSED(mod), PyObject *const *args,
+                                Py_ssize_t nargs) {
     enum { DX, DWEIGHT, DBIAS, DY, X, WEIGHT, TRANSPOSED, N };
     static const glpy_spec plain[N] = {
         {"dx", "NI", GLPY_REAL, GLPY_OUT | GLPY_STRIDED | GLPY_OPTIONAL},
@@ -72,7 +73,7 @@ static PyObject *linear_backward(PyObject *Py_UNUSED(mod), PyObject *const *args
 
 PyMethodDef glpy_linear_methods[] = {
     GLPY_METHOD(linear_forward, "y, x, weight, bias, transposed, /",
-                "y (N, O) = x (N, I) weight (I, O) + bias; weight is (O, I) where transposed is True.\n\n"
+                "y (N, O) = x (N, I) weight (I, O) + bias; weight is (O, I) if transposed.\n\n"
                 "bias may be None; rows of x and y may be strided."),
     GLPY_METHOD(linear_backward, "dx, dweight, dbias, dy, x, weight, transposed, /",
                 "Gradients of linear_forward; dweight and dbias are accumulated.\n\n"

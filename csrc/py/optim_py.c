@@ -55,7 +55,8 @@ static PyObject *grad_norm(PyObject *Py_UNUSED(mod), PyObject *const *args, Py_s
 
 PyMethodDef glpy_optim_methods[] = {
     GLPY_METHOD(adamw_step,
-                "param, m, v, grad, decay, lr, beta1, beta2, eps, weight_decay, grad_scale, step, /",
+                "param, m, v, grad, decay, lr, beta1, beta2, eps, weight_decay, grad_scale, "
+                "step, /",
                 "One step of AdamW on flat arrays (P,), in place; decay may be None."),
     GLPY_METHOD(grad_norm, "grad, /", "The Euclidean norm of grad (P,), summed in double."),
     {NULL, NULL, 0, NULL},

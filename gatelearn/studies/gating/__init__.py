@@ -85,8 +85,12 @@ def run(config: Config | None = None, *, out: str | Path | None = None, resume: 
     with (RunFolder.create(out or next_folder("gating"), config, study="gating", resume=resume)
           as folder, stop_on_signal() as stop):
         with Progress(_stages(config), quiet=not progress) as shown:
-            seeds = [_Seed(config, n, tasks, folder, shown, stop).run()
-                     for n in range(config.seed, config.seed + config.seeds)]
+            seeds, arrays = [], {}
+            for n in range(config.seed, config.seed + config.seeds):
+                seed = _Seed(config, n, tasks, folder, shown, stop)
+                seeds.append(seed.run())
+                arrays |= seed.arrays
+        folder.save_checkpoint(arrays, {"stage": "finished"})
         return write(folder, seeds)
 
 
@@ -103,7 +107,7 @@ def load_tasks(config: Config) -> TextTasks:
         return TextTasks(corpus, TextTasksConfig(
             length=config.length, hops=config.hops, variables=max(128, config.length)))
     except ValueError as error:
-        raise UserError(str(error)) from None
+        raise UserError(f"text '{config.text}': {error}" if config.text else str(error)) from None
 
 
 def _stages(config: Config) -> dict[str, float]:
@@ -129,6 +133,7 @@ class _Seed:
                  progress: Progress, stop: StopFlag):
         self.config, self.seed, self.tasks = config, seed, tasks
         self.folder, self.progress, self.stop = folder, progress, stop
+        self.arrays: dict[str, np.ndarray] = {}  # network and controllers, for the last checkpoint
         self.mixture = TextTasks(tasks.corpus,
                                  replace(tasks.config, weights=config.backbone.mixture))
         self.validation = draw_texts(tasks, "validation", config.validation_texts, seed)
@@ -164,6 +169,10 @@ class _Seed:
         tried = [Shuffled(like, draw), *(random_pattern(like, heads, mlps, draw + i)
                                          for i in range(1, n))]
         methods["random"], trials["random"] = self.keep("random", tried, 2)
+        self.arrays = {f"seed-{self.seed}/net.{k}": v for k, v in net.named_parameters().items()}
+        for name in CONTROLLERS:
+            self.arrays |= {f"seed-{self.seed}/{name}.{k}": v
+                            for k, v in methods[name].controller.state().items()}
         order = ("vanilla", "static-sigmoid", "random", "static-rl", "one-shot", "per-layer")
         return self.measure({name: methods[name] for name in order}, trials)
 
@@ -172,7 +181,6 @@ class _Seed:
         trainer = BackboneTrainer(net, self.mixture, self.config.backbone, self.rng("backbone", 1),
                                   self.validation)
         self.train("backbone", trainer, self.config.backbone.steps)
-        self.folder.save_checkpoint(net.named_parameters(), {"seed": self.seed}, name="backbone")
         return net
 
     def controller(self, name: str, trial: int, net: Transformer) -> Controlled:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+
 
 def as_real(x: Any, name: str, *, dtype: np.dtype | None = None, ndim: int | None = None,
             strided: bool = False) -> NDArray:
@@ -17,6 +19,11 @@ def as_real(x: Any, name: str, *, dtype: np.dtype | None = None, ndim: int | Non
     strides (views of a projection are not copied) unless they are negative or items share memory;
     the last axis is made contiguous.
     """
+    # what needs no conversion, which is what training loops pass, returns at once
+    if (type(x) is np.ndarray and (x.dtype is _FLOAT32 or x.dtype is _FLOAT64)
+            and (dtype is None or dtype == x.dtype) and (ndim is None or ndim == x.ndim)
+            and x.flags.carray):
+        return x
     a = np.asarray(x)
     if a.dtype.kind in "iub":
         a = a.astype(np.float64)
@@ -98,13 +105,17 @@ def out_array(out: NDArray | None, shape: tuple[int, ...], dtype: np.dtype, name
 
 
 def as_flags(x: Any, name: str) -> NDArray[np.uint8]:
-    """Return `x` as a contiguous uint8 array of 0 and 1; floats are refused."""
+    """Return `x` as a contiguous uint8 array; floats, and other numbers than 0 and 1, are refused.
+
+    Those of a uint8 array are left for the kernel to check.
+    """
     a = np.asarray(x)
     if a.size == 0 and a.dtype.kind == "f":
         a = a.astype(np.uint8)
     if a.dtype.kind not in "biu":
         raise TypeError(f"{name} has dtype {a.dtype}, expected booleans or integers")
-    if a.dtype.kind != "b" and a.size and not (a.min() >= 0 and a.max() <= 1):
+    if a.dtype.kind != "b" and a.dtype != np.uint8 and a.size and not (
+            a.min() >= 0 and a.max() <= 1):
         raise ValueError(f"{name} holds {a.max() if a.max() > 1 else a.min()}, expected 0 or 1")
     return np.require(a, dtype=np.uint8, requirements=["A", "C"])
 

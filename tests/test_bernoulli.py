@@ -5,6 +5,9 @@ import itertools
 import numpy as np
 import pytest
 from helpers import DTYPES, central_difference, close, same_bits
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 import gatelearn as gl
 from gatelearn import _core
@@ -104,6 +107,20 @@ def test_extreme_logits(dtype):
     close(logp, np.log([0.75, 0.75, 0.25, 0.25]))
 
 
+@settings(max_examples=60, deadline=None)
+@given(hnp.arrays(np.float64, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40),
+                  elements=st.floats(-1e4, 1e4)), st.sampled_from(BOUNDS))
+def test_any_finite_logits(x, bound):
+    a = (np.arange(x.size) % 3 == 0).reshape(x.shape)
+    one = np.ones(len(x))
+    close(F.bernoulli_log_prob(x, a, bound=bound), ref.bernoulli_log_prob(x, a, bound))
+    entropy = F.bernoulli_entropy(x, bound=bound)
+    assert np.all((entropy >= 0) & (entropy <= x.shape[1] * np.log(2) * (1 + 1e-15)))
+    close(F.bernoulli_backward(x, a, one, one, bound=bound),
+          ref.bernoulli_backward(x, a, one, one, bound))
+    assert np.all(F.bernoulli_kl(x, x[::-1], bound=bound) > -1e-9)
+
+
 def test_nan_stays_in_its_row(rng):
     x, a, _, dlogp, dentropy = inputs(rng, np.float32)
     clean = F.bernoulli_backward(x, a, dlogp, dentropy)
@@ -152,6 +169,10 @@ def test_errors_name_argument_has_and_expected(rng):
         F.bernoulli_sample(x, u)
     a[[5000, 70], 2] = 2
     with pytest.raises(ValueError, match="actions holds 2, expected 0 or 1"):
+        F.bernoulli_log_prob(x, a.astype(int))
+    with pytest.raises(ValueError, match="actions holds -1, expected 0 or 1"):
+        F.bernoulli_log_prob(x, -a.astype(int) % 2 - 1)
+    with pytest.raises(ValueError, match="actions is not allowed at row 70, expected 0 or 1"):
         F.bernoulli_log_prob(x, a)
     with pytest.raises(ValueError, match="actions is not allowed at row 70, expected 0 or 1"):
         _core.bernoulli_forward(np.empty(6000), None, x, a, 0.0)

@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 from helpers import DTYPES, central_difference, close, same_bits
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 import gatelearn as gl
 from gatelearn import _core
@@ -98,6 +101,21 @@ def test_extreme_logits(dtype):
     close(F.categorical_backward(x, [1, 0, 0], one, one), [[-1, 1, 0], [0.5, -0.5, 0], [0, 0, 0]])
     close(F.categorical_kl(x[:2], x[1:]), [np.log(2), np.inf])
     np.testing.assert_array_equal(F.categorical_sample(x, one * 0.25)[0], 0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(hnp.arrays(np.float64, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40),
+                  elements=st.floats(-1e4, 1e4) | st.just(-np.inf)),
+       st.floats(0, 1, exclude_max=True))
+def test_any_logits_with_a_choice(x, u):
+    x[:, 0] = np.maximum(x[:, 0], -1e4)
+    a, logp = F.categorical_sample(x, np.full(len(x), u))
+    one = np.ones(len(x))
+    assert np.all(np.isfinite(logp))
+    close(logp, ref.categorical_log_prob(x, a))
+    entropy = F.categorical_entropy(x)
+    assert np.all((entropy >= -1e-12) & (entropy <= np.log(x.shape[1]) + 1e-12))
+    close(F.categorical_backward(x, a, one, one), ref.categorical_backward(x, a, one, one))
 
 
 @pytest.mark.parametrize("bad", ([np.nan, 0], [np.inf, 0], [-np.inf, -np.inf]))

@@ -54,7 +54,11 @@ static inline void FN(bernoulli_sum)(REAL *out, const REAL *point, ptrdiff_t at,
         out[at / K] = at % K ? out[at / K] + piece : piece;
         return;
     }
-    for (ptrdiff_t i = 0; i < n; i += K) out[(at + i) / K] = FN(sum_)(point + i, K);
+    for (ptrdiff_t i = 0; i < n; i += K) {
+        REAL sum = 0;
+        for (ptrdiff_t k = 0; k < K && K < LANES; k++) sum += point[i + k];
+        out[(at + i) / K] = K < LANES ? sum : FN(sum_)(point + i, K);
+    }
 }
 
 // Elements to do next: whole rows, or a piece of one long row.

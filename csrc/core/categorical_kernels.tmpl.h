@@ -6,18 +6,6 @@ static inline const REAL *FN(choices_at)(REAL *tail, const REAL *x, ptrdiff_t c,
     return tail;
 }
 
-// The largest logit; NaN is passed over and shows in the sum of weights.
-static inline REAL FN(choices_max)(const REAL *x, ptrdiff_t K) {
-    REAL top[LANES], tail[LANES];
-    EACH_LANE(k) top[k] = -(REAL)INFINITY;
-    for (ptrdiff_t c = 0; c < K; c += LANES) {
-        const REAL *t = FN(choices_at)(tail, x, c, K);
-        EACH_LANE(k) top[k] = t[k] > top[k] ? t[k] : top[k];
-    }
-    for (int k = 1; k < LANES; k++) top[0] = GL_MAX(top[0], top[k]);
-    return top[0];
-}
-
 // x, but no less than a number whose exponential is 0: 0 times a masked logit is then 0.
 static inline REAL FN(choice_depth)(REAL x) { return x < (REAL)-1e4 ? (REAL)-1e4 : x; }
 
@@ -27,7 +15,7 @@ typedef struct {
 } FN(choices);
 
 static inline FN(choices) FN(choices_of)(const REAL *x, ptrdiff_t K) {
-    const REAL max = FN(choices_max)(x, K);
+    const REAL max = FN(row_max)(x, K);
     REAL sum[LANES] = {0}, dot[LANES] = {0}, tail[LANES];
     for (ptrdiff_t c = 0; c < K; c += LANES) {
         const REAL *t = FN(choices_at)(tail, x, c, K);
@@ -63,7 +51,7 @@ static gl_result FN(categorical_sample_rows)(int64_t *actions, REAL *logp, const
     const ptrdiff_t length = GL_CEIL_DIV(GL_CEIL_DIV(K, SEGMENTS), LANES) * LANES;
     for (ptrdiff_t i = 0; i < N; i++) {
         const REAL *x = logits + i*K;
-        const REAL max = FN(choices_max)(x, K);
+        const REAL max = FN(row_max)(x, K);
         REAL tail[LANES];
 
         double segment[SEGMENTS], total = 0;

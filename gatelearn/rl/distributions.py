@@ -58,7 +58,7 @@ class Distribution(Protocol):
         """Return every action that K logits allow, one a row."""
 
 
-class Bernoulli:
+class Bernoulli(Distribution):
     """A vector of independent 0-or-1 choices, such as which gates are open.
 
     Parameters
@@ -131,7 +131,7 @@ class Bernoulli:
         return np.array(list(itertools.product((0, 1), repeat=K)), np.uint8).reshape(2**K, K)
 
 
-class Categorical:
+class Categorical(Distribution):
     """One choice of K, such as where to look next. A logit of ``-inf`` masks its choice.
 
     Examples

@@ -206,7 +206,7 @@ class PPO:
             history.append(stats)
         self.updates += 1
 
-        metrics = {name: float(np.mean([s[name] for s in history]))
+        metrics = {name: sum(s[name] for s in history) / len(history)
                    for name in (history[0] if history else ())}
         if self.value is not None and rollout.values is not None:
             metrics["explained_variance"] = explained_variance(rollout.values, rollout.returns)

@@ -60,7 +60,7 @@ class Rollout:
            [2., 2.],
            [1., 1.]])
     >>> [len(batch.logp) for batch in rollout.minibatches(4, np.random.default_rng(0))]
-    [2, 2, 1, 1]
+    [1, 2, 1, 2]
     """
 
     observations: NDArray
@@ -128,6 +128,8 @@ class Rollout:
         flat = [None if a is None else a.reshape(len(self), *a.shape[self.logp.ndim:])
                 for a in (self.observations, self.actions, self.logp, self.advantages, self.values,
                           self.returns)]
-        for part in np.array_split(rng.permutation(len(self)), count):
-            if len(part):
-                yield Minibatch(*(None if a is None else a[part] for a in flat))
+        order = rng.permutation(len(self))
+        ends = [len(self) * (i + 1) // count for i in range(count)]
+        for start, end in zip([0, *ends], ends, strict=False):
+            if end > start:
+                yield Minibatch(*(None if a is None else a[order[start:end]] for a in flat))

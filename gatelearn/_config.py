@@ -46,7 +46,7 @@ def _load_blas() -> tuple[str, str]:
 def _default_threads() -> int:
     asked = os.environ.get("GATELEARN_NUM_THREADS")
     if asked:
-        if not asked.isdigit() or int(asked) < 1:
+        if not asked.isdecimal() or int(asked) < 1:
             raise ImportError(f"GATELEARN_NUM_THREADS is {asked!r}, expected a positive integer")
         return min(int(asked), 128)
     if hasattr(os, "sched_getaffinity"):

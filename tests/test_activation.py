@@ -131,7 +131,7 @@ def test_exp_extremes(dtype):
     tiny = np.finfo(dtype).tiny
     x = np.array([0, -np.inf, np.log(tiny) - 1, -np.finfo(dtype).max], dtype)
     np.testing.assert_array_equal(F.softmax(x), [1, 0, 0, 0])
-    np.testing.assert_array_equal(F.sigmoid(x[1:]), 0)
+    np.testing.assert_array_equal(F.sigmoid(x[[1, 3]]), 0)
     np.testing.assert_array_equal(F.sigmoid(-x[1:]), 1)
 
 

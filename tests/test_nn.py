@@ -6,6 +6,7 @@ import pkgutil
 
 import numpy as np
 import pytest
+from gated_cases import REGISTRY as GATED
 from helpers import same_bits
 
 import gatelearn as gl
@@ -16,8 +17,37 @@ def normal(*shape, seed=1):
     return np.random.default_rng(seed).standard_normal(shape)
 
 
+class Reading(nn.Layer):
+    """A transformer on fixed tokens, as a layer of its gates (B, L, H + 1)."""
+
+    def __init__(self):
+        self.net = nn.Transformer(7, width=8, layers=2, heads=2, hidden=12)
+        self.tokens = np.array([[0, 3, 6, 3], [1, 1, 2, 5]])
+        self.position = np.array([[3, 1, -1], [2, 2, 0]])
+        self.depth = np.array([[2, 1, 0], [2, 0, 2]])
+
+    def children(self):
+        return {"net": self.net}
+
+    def forward(self, gate):
+        n = len(gate)
+        return self.net.forward(self.tokens[:n], gate, position=self.position[:n],
+                                depth=self.depth[:n])
+
+    def backward(self, dy, saved):
+        return self.net.backward(dy, saved)
+
+
+def open_gates(*shape):
+    return np.random.default_rng(3).uniform(0.5, 1.5, shape)
+
+
+# Gates that are closed are not differentiated: check_layer passes over what is not float64.
+CLOSED_HEADS = np.array([[0, 1], [1, 0], [0, 0]], np.float32)
+
 # Each layer, by the name of its class: a factory of (layer, *arguments of forward). Every subclass
-# of nn.Layer under gatelearn.nn must stand here; further cases follow a dash.
+# of nn.Layer under gatelearn.nn must stand here, or in gated_cases.py where forward takes gates;
+# further cases follow a dash.
 REGISTRY = {
     "Linear": lambda: (nn.Linear(4, 3), normal(2, 5, 4)),
     "Linear-no-bias": lambda: (nn.Linear(4, 3, bias=False, init="normal", gain=2), normal(4)),
@@ -32,7 +62,21 @@ REGISTRY = {
                            normal(5, 3)),
     "Residual": lambda: (nn.Residual(nn.Sequential(nn.LayerNorm(3), nn.Linear(3, 3))),
                          normal(5, 3)),
+    "GatedHeads": lambda: (nn.GatedHeads(8, 2), normal(3, 5, 8), open_gates(3, 2)),
+    "GatedHeads-closed": lambda: (nn.GatedHeads(8, 2), normal(3, 5, 8), CLOSED_HEADS,
+                                  np.array([5, 3, 1])),
+    "GatedHeads-plain": lambda: (nn.GatedHeads(6, 2, is_causal=False, rotary=False, shift=False),
+                                 normal(3, 5, 6), open_gates(3, 2), np.array([5, 3, 1])),
+    "GatedMLP": lambda: (nn.GatedMLP(4, 6), normal(3, 5, 4), open_gates(3)),
+    "GatedMLP-closed": lambda: (nn.GatedMLP(4, 6), normal(3, 5, 4), CLOSED_HEADS[:, 0].copy(),
+                                np.array([5, 3, 1])),
+    "Block": lambda: (nn.Block(8, 2, 12), normal(3, 5, 8), open_gates(3, 3)),
+    "Transformer": lambda: (Reading(), open_gates(2, 2, 3)),
 }
+
+
+def as_tuple(grads):
+    return grads if isinstance(grads, tuple) else () if grads is None else (grads,)
 
 
 def all_layers():
@@ -48,12 +92,12 @@ def all_layers():
 
 
 def test_every_layer_is_registered():
-    assert all_layers() <= {name.split("-")[0] for name in REGISTRY}
+    assert all_layers() <= {name.split("-")[0] for name in REGISTRY | GATED}
 
 
-@pytest.mark.parametrize("name", REGISTRY)
+@pytest.mark.parametrize("name", REGISTRY | GATED)
 def test_gradients(name):
-    nn.check_layer(*REGISTRY[name]())
+    nn.check_layer(*(REGISTRY | GATED)[name]())
 
 
 @pytest.mark.parametrize("name", REGISTRY)
@@ -70,8 +114,8 @@ def test_float32_agrees_with_float64(name):
     assert got[0].dtype == np.float32
     np.testing.assert_allclose(got[0], expected[0], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(layer.grads, grads, rtol=1e-4, atol=1e-5)
-    if de is not None:
-        np.testing.assert_allclose(dg, de, rtol=1e-4, atol=1e-4)
+    for g, e in zip(as_tuple(dg), as_tuple(de), strict=True):
+        np.testing.assert_allclose(g, e, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", REGISTRY)
@@ -86,18 +130,27 @@ def test_backward_adds_to_the_gradient(name):
 
 
 @pytest.mark.parametrize("name", REGISTRY)
-def test_empty_batches_and_strided_inputs(name):
+def test_empty_batches(name):
     layer, *args = REGISTRY[name]()
     layer.build(0, np.float64)
-    y, saved = layer.forward(*[a[:0] if a.ndim > 1 else a for a in args])
+    y, saved = layer.forward(*[a[:0] if args[0].ndim > 1 else a for a in args])
     layer.backward(np.ones_like(y), saved)
+    assert not (args[0].ndim > 1 and layer.grads.any())
+
+
+# gated layers take contiguous arrays only
+@pytest.mark.parametrize("name", [name for name in REGISTRY if name.split("-")[0] not in
+                                  ("GatedHeads", "GatedMLP", "Block", "Transformer")])
+def test_inputs_of_any_strides(name):
+    layer, *args = REGISTRY[name]()
+    layer.build(0, np.float64)
     turned = [np.moveaxis(np.ascontiguousarray(np.moveaxis(a, -1, 0)), 0, -1) for a in args]
     same_bits(layer.forward(*turned)[0], layer.forward(*args)[0])
     y, saved = layer.forward(*args)
     dy = normal(*y.shape)
     expected, got = layer.backward(dy, saved), layer.backward(dy[::-1].copy()[::-1], saved)
-    if expected is not None:
-        same_bits(got, expected)
+    for g, e in zip(as_tuple(got), as_tuple(expected), strict=True):
+        same_bits(g, e)
 
 
 def test_a_layer_may_stand_twice_in_one_network():

@@ -324,7 +324,7 @@ def test_errors_name_argument_has_and_expected():
         rl.reinforce_gradient(zeros, zeros[None].astype(int), np.zeros((1, 3)), rl.Bernoulli())
     with pytest.raises(ValueError, match=r"logits has shape \(3, 2\), expected \(4, 2\)"):
         rl.reinforce_gradient(zeros, zeros[None].astype(int), np.zeros((2, 4)), rl.Bernoulli())
-    with pytest.raises(ValueError, match="bound is 0.5, expected 0 <= bound < 0.5"):
+    with pytest.raises(ValueError, match=r"bound is 0\.5, expected 0 <= bound < 0\.5"):
         rl.Bernoulli(bound=0.5)
     with pytest.raises(ValueError, match="decay is 1, expected 0 <= decay < 1"):
         rl.MovingAverage(decay=1)

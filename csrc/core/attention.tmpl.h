@@ -16,6 +16,8 @@ static void FN(forward_task)(void *arg, ptrdiff_t task, int worker) {
 
 void FN(gl_attention_forward)(const FN(gl_attention) *a, void *work, int nth) {
     FN(attention_job) job = {a, work, GL_K(attention_forward_scratch)(a->D, a->E)};
+    // without width nothing is written, and B and H are bounded by no memory
+    if (a->E == 0 && !a->lse) return;
     const ptrdiff_t blocks = GL_CEIL_DIV(a->Tq, GL_ATTENTION_QUERY_BLOCK);
     gl_pool_run(FN(forward_task), &job, a->B * a->H * blocks, nth);
 }
@@ -29,6 +31,7 @@ static void FN(backward_task)(void *arg, ptrdiff_t task, int worker) {
 
 void FN(gl_attention_backward)(const FN(gl_attention) *a, void *work, int nth) {
     FN(attention_job) job = {a, work, GL_K(attention_backward_scratch)(a->D, a->E)};
+    if (a->Tq == 0 && !a->dgate && (a->Tk == 0 || a->D + a->E == 0)) return;
     gl_pool_run(FN(backward_task), &job, a->B * a->H, nth);
 }
 

@@ -234,6 +234,7 @@ void FN(gl_gated_heads_backward)(const FN(gl_gated_heads) *a, void *work, int nt
     job.work = cursor;
 
     // wo first: the samples may write dx over dy
+    if (a->B == 0) return;
     gl_pool_run(FN(heads_wo_task), &job, a->H, nth);
     gl_pool_run(FN(heads_backward_sample), &job, a->B, nth);
     gl_pool_run(FN(heads_wqkv_task), &job, 3*a->H, nth);

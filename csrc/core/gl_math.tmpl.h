@@ -139,10 +139,8 @@ static inline REAL FN(tanh_)(REAL x) {
     return x < 0 ? -y : y;
 }
 
-static inline REAL FN(sigmoid_)(REAL x) {
-    const REAL e = FN(exp_)(x < 0 ? x : -x);
-    return (x < 0 ? e : 1) / (1 + e);
-}
+// Where exp overflows the result is 0, as it should be.
+static inline REAL FN(sigmoid_)(REAL x) { return 1 / (1 + FN(exp_)(-x)); }
 
 // Sum and dot product over LANES accumulators: gcc vectorises them without changing the order,
 // so every instruction set gives the same bits.
@@ -173,10 +171,15 @@ static inline REAL FN(dot_)(const REAL *x, const REAL *y, ptrdiff_t n) {
 // The largest of n values; NaN is passed over.
 static inline REAL FN(row_max)(const REAL *x, ptrdiff_t n) {
     REAL lane[LANES];
-    for (int k = 0; k < LANES; k++) lane[k] = -(REAL)INFINITY;
+    if (n < LANES) {
+        lane[0] = -(REAL)INFINITY;
+        for (ptrdiff_t i = 0; i < n; i++) lane[0] = x[i] > lane[0] ? x[i] : lane[0];
+        return lane[0];
+    }
+    EACH_LANE(k) lane[k] = -(REAL)INFINITY;
     ptrdiff_t i = 0;
     for (; i + LANES <= n; i += LANES)
-        for (int k = 0; k < LANES; k++) lane[k] = x[i + k] > lane[k] ? x[i + k] : lane[k];
+        EACH_LANE(k) lane[k] = x[i + k] > lane[k] ? x[i + k] : lane[k];
     for (int k = 0; i < n; i++, k++) lane[k] = x[i] > lane[k] ? x[i] : lane[k];
     for (int w = LANES / 2; w > 0; w /= 2)
         for (int k = 0; k < w; k++) lane[k] = lane[k + w] > lane[k] ? lane[k + w] : lane[k];

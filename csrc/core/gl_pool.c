@@ -5,7 +5,7 @@
 #include "gl_pool.h"
 
 #include <pthread.h>
-#include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 
 #if defined(__x86_64__)
@@ -87,6 +87,11 @@ static void grow(int want) {
     pthread_attr_t attr;
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+
+    // signals belong to the threads of the program: workers inherit a mask that blocks them all
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     while (nworkers < want) {
         start_info *start = &starts[nworkers];
         start->worker = nworkers + 1;
@@ -95,6 +100,7 @@ static void grow(int want) {
         if (pthread_create(&id, &attr, worker_main, start) != 0) break;
         nworkers++;
     }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attr);
 }
 

@@ -24,8 +24,9 @@ static void FN(backward_task)(void *arg, ptrdiff_t task, int worker) {
     (void)worker;
     const FN(norm_job) *j = arg;
     const ptrdiff_t i = task*ROWS, n = GL_MIN(ROWS, j->N - i), at = i * j->C;
-    GL_K(layer_norm_rows_backward)(j->out + at, j->dweight + 2*task*j->C,
-                                   j->dweight + (2*task + 1)*j->C, j->in + at, j->x + at,
+    REAL *part = j->dweight + 2*task*j->C;
+    memset(part, 0, (size_t)(2*j->C) * sizeof(REAL));
+    GL_K(layer_norm_rows_backward)(j->out + at, part, part + j->C, j->in + at, j->x + at,
                                    j->cmean + i, j->crstd + i, j->weight, 0, n, j->C);
 }
 
@@ -34,7 +35,6 @@ void FN(gl_layer_norm_backward)(REAL *dx, REAL *dweight, REAL *dbias, const REAL
                                 const REAL *weight, REAL *work, ptrdiff_t N, ptrdiff_t C, int nth) {
     // each task sums its rows into its own part of work; the parts are added in order
     const ptrdiff_t ntasks = GL_CEIL_DIV(N, ROWS);
-    memset(work, 0, (size_t)(2*ntasks*C) * sizeof(REAL));
     FN(norm_job) job = {.out = dx, .dweight = work, .in = dout, .x = x, .cmean = mean,
                         .crstd = rstd, .weight = weight, .N = N, .C = C};
     gl_pool_run(FN(backward_task), &job, ntasks, nth);

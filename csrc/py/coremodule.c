@@ -14,10 +14,13 @@ static PyObject *get_num_threads(PyObject *Py_UNUSED(mod), PyObject *Py_UNUSED(n
 }
 
 static PyObject *set_num_threads(PyObject *Py_UNUSED(mod), PyObject *arg) {
-    const long n = PyLong_AsLong(arg);
+    if (!PyIndex_Check(arg))
+        return PyErr_Format(PyExc_TypeError, "set_num_threads: n is %.100s, expected an integer",
+                            Py_TYPE(arg)->tp_name);
+    const Py_ssize_t n = PyNumber_AsSsize_t(arg, NULL);  // a larger number becomes the largest
     if (n == -1 && PyErr_Occurred()) return NULL;
     if (n < 1 || n > GL_MAX_THREADS)
-        return PyErr_Format(PyExc_ValueError, "set_num_threads: n is %ld, expected 1 to %d", n,
+        return PyErr_Format(PyExc_ValueError, "set_num_threads: n is %S, expected 1 to %d", arg,
                             (int)GL_MAX_THREADS);
     gl_pool_set_threads((int)n);
     Py_RETURN_NONE;

@@ -59,7 +59,11 @@ enum { H_X, H_GATE, H_LENGTHS, H_NORM_W, H_NORM_B, H_SHIFT, H_WQKV, H_WO, H_COS,
 
 // What the letters cannot say.
 static int check_heads(const glpy_call *c) {
+    const ptrdiff_t B = GLPY_DIM(*c, 'B'), T = GLPY_DIM(*c, 'T');
+    const ptrdiff_t H = GLPY_DIM(*c, 'H'), D = GLPY_DIM(*c, 'D');
     if (glpy_check_blas_dims(c) < 0 || check_lengths(c, c->data[H_LENGTHS]) < 0) return -1;
+    if (glpy_check_blas_size(c, "B * T", gl_size_mul(B, T)) < 0) return -1;
+    if (glpy_check_blas_size(c, "3 * H * D", gl_size_mul(3*H, D)) < 0) return -1;
     if (GLPY_DIM(*c, 'P') != 3) {
         PyErr_Format(PyExc_ValueError, "%s: wqkv.shape[0] is %zd, expected 3", c->function,
                      GLPY_DIM(*c, 'P'));
@@ -120,7 +124,8 @@ static PyObject *gated_heads_backward(PyObject *Py_UNUSED(mod), PyObject *const 
     if (glpy_parse(&c, "gated_heads_backward", spec, N, args, nargs) < 0) return NULL;
     if (check_heads(&c) < 0) return NULL;
     if (c.data[DX] == c.data[H_X])
-        return PyErr_Format(PyExc_ValueError, "gated_heads_backward: dx overlaps x");
+        return PyErr_Format(PyExc_ValueError,
+                            "gated_heads_backward: dx overlaps x, expected separate memory");
     if ((c.data[DSHIFT] == NULL) != (c.data[H_SHIFT] == NULL))
         return PyErr_Format(PyExc_ValueError,
                             "gated_heads_backward: dshift and shift are not both given");
@@ -151,6 +156,11 @@ enum { M_X, M_GATE, M_LENGTHS, M_NORM_W, M_NORM_B, M_W1, M_W2, M_EPS, M_HIDDEN, 
     .norm_weight = c.data[M_NORM_W], .norm_bias = c.data[M_NORM_B], .w1 = c.data[M_W1],         \
     .w2 = c.data[M_W2], .eps = (REAL)c.num[M_EPS], .hidden = c.data[M_HIDDEN]
 
+static int check_mlp(const glpy_call *c) {
+    if (glpy_check_blas_dims(c) < 0 || check_lengths(c, c->data[M_LENGTHS]) < 0) return -1;
+    return glpy_check_blas_size(c, "B * T", gl_size_mul(GLPY_DIM(*c, 'B'), GLPY_DIM(*c, 'T')));
+}
+
 static PyObject *gated_mlp_forward(PyObject *Py_UNUSED(mod), PyObject *const *args,
                                    Py_ssize_t nargs) {
     enum { Y = M_COMMON, N };
@@ -161,7 +171,7 @@ static PyObject *gated_mlp_forward(PyObject *Py_UNUSED(mod), PyObject *const *ar
     };
     glpy_call c;
     if (glpy_parse(&c, "gated_mlp_forward", spec, N, args, nargs) < 0) return NULL;
-    if (glpy_check_blas_dims(&c) < 0 || check_lengths(&c, c.data[M_LENGTHS]) < 0) return NULL;
+    if (check_mlp(&c) < 0) return NULL;
 #define FORWARD(STRUCT, REAL) {MLP_COMMON(REAL), .y = c.data[Y]}
     RUN(c, gl_gated_mlp, gl_gated_mlp_forward, FORWARD);
 #undef FORWARD
@@ -184,9 +194,10 @@ static PyObject *gated_mlp_backward(PyObject *Py_UNUSED(mod), PyObject *const *a
     };
     glpy_call c;
     if (glpy_parse(&c, "gated_mlp_backward", spec, N, args, nargs) < 0) return NULL;
-    if (glpy_check_blas_dims(&c) < 0 || check_lengths(&c, c.data[M_LENGTHS]) < 0) return NULL;
+    if (check_mlp(&c) < 0) return NULL;
     if (c.data[DX] == c.data[M_X])
-        return PyErr_Format(PyExc_ValueError, "gated_mlp_backward: dx overlaps x");
+        return PyErr_Format(PyExc_ValueError,
+                            "gated_mlp_backward: dx overlaps x, expected separate memory");
 #define BACKWARD(STRUCT, REAL)                                                             \
     {MLP_COMMON(REAL), .dy = c.data[DY], .dx = c.data[DX], .dgate = c.data[DGATE],         \
      .dnorm_weight = c.data[DNORM_W], .dnorm_bias = c.data[DNORM_B], .dw1 = c.data[DW1],   \

@@ -153,24 +153,38 @@ static ptrdiff_t extent(PyArrayObject *a) {
     return bytes;
 }
 
-// May the two share a byte? Interleaved views, such as dq, dk and dv in one buffer, do not: all
-// their rows start at multiples of a common step, and their last axes fit side by side in it.
+// Are all windows of a and b apart, where the axes with strides of at least `wide` step from window
+// to window and the others lie inside? All windows start at multiples of a common step, and one of
+// each array must fit side by side in it.
+static int windows_apart(PyArrayObject *a, PyArrayObject *b, ptrdiff_t wide) {
+    ptrdiff_t step = 0, width[2] = {PyArray_ITEMSIZE(a), PyArray_ITEMSIZE(b)};
+    PyArrayObject *both[2] = {a, b};
+    for (int k = 0; k < 2; k++) {
+        for (int d = 0; d < PyArray_NDIM(both[k]); d++) {
+            const ptrdiff_t more = PyArray_DIM(both[k], d) - 1, stride = PyArray_STRIDE(both[k], d);
+            if (more == 0) continue;
+            if (stride >= wide)
+                step = gcd(step, stride);
+            else
+                width[k] += more * stride;
+        }
+    }
+    const ptrdiff_t offset = (char *)PyArray_DATA(b) - (char *)PyArray_DATA(a);
+    const ptrdiff_t at = (offset % step + step) % step;
+    return at >= width[0] && at + width[1] <= step;
+}
+
+// May the two share a byte? Interleaved views, such as dq, dk and dv in one buffer, do not.
 static int overlap(PyArrayObject *a, PyArrayObject *b) {
     if (PyArray_SIZE(a) == 0 || PyArray_SIZE(b) == 0) return 0;
     const char *pa = PyArray_DATA(a), *pb = PyArray_DATA(b);
     if (pa + extent(a) <= pb || pb + extent(b) <= pa) return 0;
-
-    ptrdiff_t step = 0, width[2] = {PyArray_ITEMSIZE(a), PyArray_ITEMSIZE(b)};
     PyArrayObject *both[2] = {a, b};
-    for (int k = 0; k < 2; k++) {
-        const int last = PyArray_NDIM(both[k]) - 1;
-        if (last >= 0) width[k] *= PyArray_DIM(both[k], last);
-        for (int d = 0; d < last; d++)
-            if (PyArray_DIM(both[k], d) > 1) step = gcd(step, PyArray_STRIDE(both[k], d));
-    }
-    if (step == 0) return 1;
-    const ptrdiff_t at = ((pb - pa) % step + step) % step;
-    return !(at >= width[0] && at + width[1] <= step);
+    for (int k = 0; k < 2; k++)
+        for (int d = 0; d < PyArray_NDIM(both[k]); d++)
+            if (PyArray_DIM(both[k], d) > 1 && windows_apart(a, b, PyArray_STRIDE(both[k], d)))
+                return 0;
+    return 1;
 }
 
 static int same_layout(PyArrayObject *a, PyArrayObject *b) {
@@ -188,7 +202,9 @@ static int check_overlap(const glpy_call *c, const glpy_spec *spec, int n, PyObj
             if (j == i || spec[j].kind > GLPY_UINT8 || c->data[j] == NULL) continue;
             if ((spec[j].flags & GLPY_OUT) && j < i) continue;
             PyArrayObject *a = (PyArrayObject *)args[i], *b = (PyArrayObject *)args[j];
-            if ((spec[j].flags & GLPY_MAY_ALIAS) && same_layout(a, b)) continue;
+            if ((spec[j].flags & GLPY_MAY_ALIAS) && strcmp(spec[i].shape, spec[j].shape) == 0 &&
+                same_layout(a, b))
+                continue;
             if (!overlap(a, b)) continue;
             PyErr_Format(PyExc_ValueError, "%s: %s overlaps %s, expected separate memory",
                          c->function, spec[i].name, spec[j].name);
@@ -238,13 +254,15 @@ int glpy_parse(glpy_call *c, const char *function, const glpy_spec *spec, int n,
         PyErr_Format(PyExc_TypeError, "%s: takes %d arguments, %zd given", function, n, nargs);
         return -1;
     }
+    // numbers first: theirs is the only Python code that may run, and it could resize an array
+    for (int i = 0; i < n; i++) {
+        c->data[i] = NULL;
+        if (spec[i].kind > GLPY_UINT8 && parse_scalar(c, &spec[i], i, args[i]) < 0) return -1;
+    }
     int real_seen = 0;
     for (int i = 0; i < n; i++) {
         const glpy_spec *s = &spec[i];
-        c->data[i] = NULL;
-        if (s->kind > GLPY_UINT8) {
-            if (parse_scalar(c, s, i, args[i]) < 0) return -1;
-        } else if (!((s->flags & GLPY_OPTIONAL) && args[i] == Py_None)) {
+        if (s->kind <= GLPY_UINT8 && !((s->flags & GLPY_OPTIONAL) && args[i] == Py_None)) {
             if (check_type(c, s, args[i], &real_seen) < 0) return -1;
             if (check_layout(c, s, i, (PyArrayObject *)args[i]) < 0) return -1;
         }
@@ -268,6 +286,13 @@ int glpy_check_blas_dims(const glpy_call *c) {
                 return -1;
             }
     return 0;
+}
+
+int glpy_check_blas_size(const glpy_call *c, const char *what, ptrdiff_t n) {
+    if (n >= 0 && gl_blas_fits(n)) return 0;
+    PyErr_Format(PyExc_ValueError, "%s: %s is too large, expected at most %d", c->function, what,
+                 INT32_MAX);
+    return -1;
 }
 
 // The lease of each thread, freed when the thread ends.
@@ -306,6 +331,10 @@ void *glpy_workspace(const glpy_call *c, ptrdiff_t bytes) {
         lease.memory = p;
         lease.bytes = size;
     }
+#ifdef GL_ASAN
+    // what an earlier, larger lease has left behind is out of bounds
+    ASAN_POISON_MEMORY_REGION((char *)lease.memory + bytes, (size_t)(lease.bytes - bytes));
+#endif
     return lease.memory;
 }
 

@@ -21,7 +21,7 @@ typedef enum {
 
 enum {
     GLPY_OUT = 1,        // written to: must be writeable and overlap no other argument
-    GLPY_MAY_ALIAS = 2,  // may be the same memory as an output of the same layout
+    GLPY_MAY_ALIAS = 2,  // may be the same memory as an output of the same letters and layout
     GLPY_OPTIONAL = 4,   // may be None: data is NULL
     GLPY_STRIDED = 8,    // outer axes may be strided, without overlap; the last is contiguous
 };
@@ -60,6 +60,9 @@ int glpy_parse(glpy_call *c, const char *function, const glpy_spec *spec, int n,
 
 // Raise unless all sizes and strides may be passed to BLAS; -1 with an exception.
 int glpy_check_blas_dims(const glpy_call *c);
+
+// The same of a product of sizes, which `what` names.
+int glpy_check_blas_size(const glpy_call *c, const char *what, ptrdiff_t n);
 
 // Scratch of the calling thread, aligned to GL_ALIGN and valid until its next lease. NULL with a
 // MemoryError where bytes is negative (an overflow) or memory is short.

@@ -36,7 +36,7 @@ def attention(query, key, value, is_causal=False, scale=None, gate=None, query_l
 def attention_backward(dout, query, key, value, is_causal=False, scale=None, gate=None,
                        query_lengths=None, key_lengths=None):
     """Return the gradients of query, key, value and gate."""
-    B, H, Tq, D = query.shape
+    B, H, _, D = query.shape
     scale = 1 / np.sqrt(D) if scale is None else scale
     gate = np.ones((B, H), query.dtype) if gate is None else gate
     _, _, p = attention(query, key, value, is_causal, scale, gate, query_lengths, key_lengths)

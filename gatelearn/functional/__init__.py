@@ -16,6 +16,7 @@ from gatelearn.functional.activation import (
 )
 from gatelearn.functional.attention import attention, attention_backward
 from gatelearn.functional.advantage import gae, leave_one_out
+from gatelearn.functional.attention import attention, attention_backward
 from gatelearn.functional.bernoulli import (
     bernoulli_backward,
     bernoulli_entropy,

@@ -17,8 +17,8 @@ def _inputs(arrays, is_causal, scale, gate, query_lengths, key_lengths):
     query = arrays[0]
     if scale is None:
         scale = 1 / math.sqrt(query.shape[-1]) if query.shape[-1] else 1.0
-    if not math.isfinite(scale):
-        raise ValueError(f"scale is {scale}, expected a finite number")
+    if not abs(scale) <= float(np.finfo(query.dtype).max):
+        raise ValueError(f"scale is {scale}, expected a finite number of {query.dtype}")
     if gate is not None:
         gate = as_real(gate, "gate", dtype=query.dtype, ndim=2)
         if not np.isfinite(gate).all():

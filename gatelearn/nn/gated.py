@@ -59,10 +59,11 @@ class HeadsSaved(NamedTuple):
 class GatedHeads(Layer):
     """Pre-norm residual block of multi-head self-attention with one gate a sample and head.
 
-    ``x + sum over open heads of gate * attention(q, k, v) @ wo``: the gate stands after the weighted
-    sum and before the output projection [1]_. Queries, keys and values are projected from the layer
-    norm of `x`, each channel mixed with its predecessor in time by a learned share (`shift`), which
-    lets one layer find what followed an earlier word; queries and keys are rotated by position.
+    ``x + sum over open heads of gate * attention(q, k, v) @ wo``: the gate stands after the
+    weighted sum and before the output projection [1]_. Queries, keys and values are projected from
+    the layer norm of `x`, each channel mixed with its predecessor in time by a learned share
+    (`shift`), which lets one layer find what followed an earlier word; queries and keys are rotated
+    by position.
 
     Parameters
     ----------
@@ -167,7 +168,7 @@ class GatedHeads(Layer):
         H, D = self.heads, self.head_width
         gate = _gate(gate, (B, H), x.dtype)
         lengths = None if lengths is None else as_index(lengths, "lengths", ndim=1)
-        if save and out is x:
+        if save and out is not None and np.may_share_memory(out, x):
             raise ValueError("out is x, expected another array where save is True")
         y = np.empty_like(x) if out is None else out
         arrays = (None, None, None)
@@ -213,9 +214,11 @@ class GatedHeads(Layer):
         if saved.lengths is not None:
             last = np.minimum(last, saved.lengths[sample] - 1)
         seen = (np.arange(T) <= last[:, None])[:, None] & (saved.gate[sample] != 0)[:, :, None]
-        score = np.einsum("nhd,nthd->nht", q, k, optimize=True) / math.sqrt(self.head_width)
         lse = saved.lse[sample, :, position][:, :, None]
-        return np.exp(np.where(seen, score - lse, -np.inf))
+        # closed heads were never written: whatever stands there is left out below
+        with np.errstate(all="ignore"):
+            score = np.einsum("nhd,nthd->nht", q, k, optimize=True) / math.sqrt(self.head_width)
+            return np.exp(np.where(seen, score - lse, -np.inf))
 
 
 class MLPSaved(NamedTuple):
@@ -282,7 +285,7 @@ class GatedMLP(Layer):
         B, T, _ = x.shape
         gate = _gate(gate, (B,), x.dtype)
         lengths = None if lengths is None else as_index(lengths, "lengths", ndim=1)
-        if save and out is x:
+        if save and out is not None and np.may_share_memory(out, x):
             raise ValueError("out is x, expected another array where save is True")
         y = np.empty_like(x) if out is None else out
         hidden = np.empty((B, T, self.hidden), x.dtype) if save else None

@@ -38,7 +38,7 @@ class BackboneConfig:
 class GatesConfig:
     """Training of the gates over a frozen backbone, and of its baselines."""
 
-    updates: int = 200
+    updates: int = 400
     """PPO updates of a controller; also the gradient steps of the sigmoid baseline."""
     texts: int = 48
     """Texts an update."""
@@ -50,7 +50,7 @@ class GatesConfig:
     """Gate probabilities stay in [bound, 1 - bound]."""
     penalties: tuple[float, ...] = (0.05, 0.1, 0.2)
     """Price of the whole gated work, in points of score; one tuning trial each."""
-    sigmoid_penalties: tuple[float, ...] = (0.3, 1.0, 3.0)
+    sigmoid_penalties: tuple[float, ...] = (0.03, 0.1, 0.3)
     """The same for the sigmoid baseline, whose loss is cross-entropy; as many."""
     faithfulness: float = 0.0
     """Reward for attention mass on the evidence."""
@@ -119,7 +119,7 @@ class Config:
             return cls(
                 test_texts=24, validation_texts=24, timing_rounds=3,
                 backbone=BackboneConfig(steps=200),
-                gates=GatesConfig(updates=60, penalties=(0.1,), sigmoid_penalties=(1.0,)))
+                gates=GatesConfig(updates=60, penalties=(0.1,), sigmoid_penalties=(0.1,)))
         if name == "full":
             base = cls()
             return replace(

@@ -1,0 +1,23 @@
+"""Python in a fresh process, for what a test cannot do to its own."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def run_python(code, *args, timeout=120, **env):
+    """Run `code` and return what it prints; fail with its output if it does not exit with 0.
+
+    A crash of the interpreter is then a failed test that shows where it happened.
+    """
+    paths = [str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", textwrap.dedent(code), *map(str, args)],
+        capture_output=True, text=True, timeout=timeout,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in paths if p), **env})
+    assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout

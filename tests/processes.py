@@ -6,6 +6,11 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+
+# for tests that measure memory or look at the module itself
+not_sanitized = pytest.mark.skipif("libasan" in os.environ.get("LD_PRELOAD", ""),
+                                   reason="a sanitizer is at work")
 ROOT = Path(__file__).parent.parent
 
 

@@ -1,0 +1,238 @@
+// The core from several threads at once, without Python: for ThreadSanitizer, AddressSanitizer and
+// UndefinedBehaviorSanitizer.
+//
+// A plain run on one thread is the oracle; then CALLERS threads, each with arrays of its own, run
+// every topic TURNS times on the pool. Every result must be the oracle's, bit for bit.
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../core/attention.h"
+#include "../core/gated_heads.h"
+#include "../core/gated_mlp.h"
+#include "../core/gl_isa.h"
+#include "../core/gl_pool.h"
+#include "../core/linear.h"
+#include "../core/norm.h"
+
+enum { CALLERS = 4, TURNS = 4, NTH = 3, ARENA = 1 << 20, GAP = 32 };
+
+// Memory of one caller: what is filled counts as a result.
+typedef struct {
+    float *next, *end;
+    unsigned seed;
+} arena;
+
+static float *take(arena *a, ptrdiff_t n) {
+    float *p = a->next;
+    a->next += n + GAP;
+    if (a->next > a->end) {
+        fprintf(stderr, "the arena is too small\n");
+        exit(2);
+    }
+#ifdef GL_ASAN
+    ASAN_POISON_MEMORY_REGION(p + n, GAP * sizeof(float));
+#endif
+    return p;
+}
+
+static float *draw(arena *a, ptrdiff_t n) {
+    float *p = take(a, n);
+    for (ptrdiff_t i = 0; i < n; i++) {
+        a->seed = a->seed * 1664525u + 1013904223u;
+        p[i] = (float)(a->seed >> 8) / (float)(1 << 23) - 1;
+    }
+    return p;
+}
+
+// Of exactly the size asked for, so that AddressSanitizer sees an overrun.
+static void *scratch(ptrdiff_t bytes) {
+    void *p = bytes < 0 ? NULL : aligned_alloc(GL_ALIGN, (size_t)(bytes / GL_ALIGN + 1) * GL_ALIGN);
+    if (p == NULL) {
+        fprintf(stderr, "no workspace of %td bytes\n", bytes);
+        exit(2);
+    }
+    return p;
+}
+
+static void release(void *work, ptrdiff_t bytes) {
+#ifdef GL_ASAN
+    ASAN_UNPOISON_MEMORY_REGION(work, (size_t)bytes);
+#else
+    (void)bytes;
+#endif
+    free(work);
+}
+
+#define CALL(FN, args, nth)                                  \
+    do {                                                     \
+        const ptrdiff_t bytes = FN##_workspace_f32(args, nth); \
+        void *work = scratch(bytes);                         \
+        FN##_f32(args, work, nth);                           \
+        release(work, bytes);                                \
+    } while (0)
+
+static void run_attention(arena *m, int nth) {
+    enum { B = 2, H = 3, T = 150, D = 17 };
+    const ptrdiff_t b = H*T*D, h = T*D, n = B*b;
+    static const int64_t lengths[B] = {T, 101};
+    float *gate = draw(m, B*H);
+    gate[1] = 0;
+    gl_attention_f32 a = {
+        .B = B, .H = H, .Tq = T, .Tk = T, .D = D, .E = D, .scale = 0.25f, .causal = 1, .gate = gate,
+        .query_lengths = lengths, .key_lengths = lengths,
+        .q = {draw(m, n), b, h, D}, .k = {draw(m, n), b, h, D}, .v = {draw(m, n), b, h, D},
+        .dout = {draw(m, n), b, h, D}, .out = {take(m, n), b, h, D}, .lse = take(m, B*H*T),
+        .dq = {take(m, n), b, h, D}, .dk = {take(m, n), b, h, D}, .dv = {take(m, n), b, h, D},
+        .dgate = take(m, B*H),
+    };
+    CALL(gl_attention_forward, &a, nth);
+    CALL(gl_attention_backward, &a, nth);
+}
+
+static void run_heads(arena *m, int nth) {
+    enum { B = 4, T = 20, C = 18, H = 3, D = 6 };
+    static const int64_t lengths[B] = {T, 3, 0, T};
+    float *gate = draw(m, B*H);
+    gate[0] = gate[5] = 0;
+    gl_gated_heads_f32 a = {
+        .B = B, .T = T, .C = C, .H = H, .D = D, .eps = 1e-5f, .scale = 0.4f, .causal = 1,
+        .lengths = lengths, .gate = gate, .norm_weight = draw(m, C), .norm_bias = draw(m, C),
+        .shift = draw(m, 3*C), .wqkv = draw(m, 3*C*H*D), .wo = draw(m, H*D*C),
+        .cosine = draw(m, T*D/2), .sine = draw(m, T*D/2), .x = draw(m, B*T*C),
+        .y = take(m, B*T*C), .qkv = take(m, B*T*3*H*D), .out = take(m, B*T*H*D),
+        .lse = take(m, B*H*T), .dy = draw(m, B*T*C), .dx = take(m, B*T*C), .dgate = take(m, B*H),
+        .dnorm_weight = take(m, C), .dnorm_bias = take(m, C), .dshift = take(m, 3*C),
+        .dwqkv = take(m, 3*C*H*D), .dwo = take(m, H*D*C),
+    };
+    CALL(gl_gated_heads_forward, &a, nth);
+    CALL(gl_gated_heads_backward, &a, nth);
+
+    // again without saving, over its own input
+    a.qkv = a.out = a.lse = NULL;
+    a.y = memcpy(take(m, B*T*C), a.x, sizeof(float) * B*T*C);
+    a.x = a.y;
+    CALL(gl_gated_heads_forward, &a, nth);
+}
+
+static void run_mlp(arena *m, int nth) {
+    enum { B = 3, T = 140, C = 9, F = 70 };
+    float *gate = draw(m, B);
+    gate[1] = 0;
+    gl_gated_mlp_f32 a = {
+        .B = B, .T = T, .C = C, .F = F, .eps = 1e-5f, .gate = gate, .norm_weight = draw(m, C),
+        .norm_bias = draw(m, C), .w1 = draw(m, C*F), .w2 = draw(m, F*C), .x = draw(m, B*T*C),
+        .y = take(m, B*T*C), .hidden = take(m, B*T*F), .dy = draw(m, B*T*C), .dx = take(m, B*T*C),
+        .dgate = take(m, B), .dnorm_weight = take(m, C), .dnorm_bias = take(m, C),
+        .dw1 = take(m, C*F), .dw2 = take(m, F*C),
+    };
+    CALL(gl_gated_mlp_forward, &a, nth);
+    CALL(gl_gated_mlp_backward, &a, nth);
+}
+
+static void run_norm(arena *m, int nth) {
+    enum { N = 300, C = 21 };
+    float *x = draw(m, N*C), *weight = draw(m, C), *mean = take(m, N), *rstd = take(m, N);
+    gl_layer_norm_forward_f32(take(m, N*C), mean, rstd, x, weight, draw(m, C), 1e-5f, N, C, nth);
+    const ptrdiff_t bytes = gl_layer_norm_backward_workspace(N, C) * (ptrdiff_t)sizeof(float);
+    void *work = scratch(bytes);
+    gl_layer_norm_backward_f32(take(m, N*C), take(m, C), take(m, C), draw(m, N*C), x, mean, rstd,
+                               weight, work, N, C, nth);
+    release(work, bytes);
+}
+
+static void run_linear(arena *m, int nth) {
+    enum { N = 260, I = 33, O = 70 };
+    for (int transposed = 0; transposed < 2; transposed++) {
+        float *x = draw(m, N*I), *weight = draw(m, I*O);
+        gl_linear_forward_f32(take(m, N*O), O, x, I, weight, draw(m, O), transposed, N, I, O, nth);
+        gl_linear_backward_f32(take(m, N*I), I, take(m, I*O), take(m, O), draw(m, N*O), O, x, I,
+                               weight, transposed, N, I, O, nth);
+    }
+}
+
+// Zero the arena, then run every topic into it.
+static void run_all(float *memory, int nth) {
+    memset(memory, 0, ARENA * sizeof(float));
+    arena m = {memory, memory + ARENA, 1};
+    run_attention(&m, nth);
+    run_heads(&m, nth);
+    run_mlp(&m, nth);
+    run_norm(&m, nth);
+    run_linear(&m, nth);
+#ifdef GL_ASAN
+    ASAN_UNPOISON_MEMORY_REGION(memory, ARENA * sizeof(float));
+#endif
+}
+
+static float *fresh(void) {
+    float *p = malloc(ARENA * sizeof(float));
+    if (p == NULL) exit(2);
+    return p;
+}
+
+static const float *oracle;
+
+static void *caller(void *arg) {
+    float *memory = fresh();
+    int wrong = 0;
+    for (int turn = 0; turn < TURNS; turn++) {
+        run_all(memory, 1 + (turn + *(int *)arg) % NTH);
+        if (memcmp(memory, oracle, ARENA * sizeof(float)) != 0) wrong++;
+    }
+    free(memory);
+    *(int *)arg = wrong;
+    return NULL;
+}
+
+static int run_callers(void) {
+    pthread_t threads[CALLERS];
+    int wrong[CALLERS], sum = 0;
+    for (int i = 0; i < CALLERS; i++) {
+        wrong[i] = i;
+        if (pthread_create(&threads[i], NULL, caller, &wrong[i]) != 0) exit(2);
+    }
+    for (int i = 0; i < CALLERS; i++) {
+        pthread_join(threads[i], NULL);
+        sum += wrong[i];
+    }
+    return sum;
+}
+
+#ifndef __SANITIZE_THREAD__  // it does not follow a fork of several threads
+
+// A child runs everything on a pool of its own.
+static int run_child(void) {
+    const pid_t child = fork();
+    if (child == 0) {
+        alarm(120);
+        float *memory = fresh();
+        run_all(memory, NTH);
+        _exit(memcmp(memory, oracle, ARENA * sizeof(float)) != 0);
+    }
+    int status;
+    return child < 0 || waitpid(child, &status, 0) != child || status != 0;
+}
+
+#endif
+
+int main(int argc, char **argv) {
+    if (gl_isa_select(argc > 1 ? argv[1] : NULL) != GL_OK) {
+        printf("this processor has no %s\n", argv[1]);
+        return 0;
+    }
+    gl_pool_init();
+    float *expected = fresh();
+    run_all(expected, 1);
+    oracle = expected;
+    int wrong = run_callers();
+#ifndef __SANITIZE_THREAD__
+    wrong += run_child();
+#endif
+    printf("%s: %d callers, %d turns, %d wrong\n", gl_isa_active->name, CALLERS, TURNS, wrong);
+    free(expected);
+    return wrong != 0;
+}

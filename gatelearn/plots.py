@@ -189,7 +189,7 @@ def score_vs_open(
             axes.axhline(row["score"], color=colour, linestyle="--", linewidth=1, zorder=0)
     axes.set_xlim(-0.03, 1.03)
     axes.margins(y=0.12)
-    axes.set_xlabel("share of gated work open")
+    axes.set_xlabel("share of heads open")
     axes.set_ylabel(score_label)
     axes.set_title(f"Score against work, {task}: mean and 95% interval")
     axes.grid(alpha=0.25)
@@ -261,7 +261,7 @@ def learning_curves(rows: Iterable[Mapping[str, Any]], *, backbone: str = "backb
             colour, marker, line = _style(i if panel == backbone else stages.index(name))
             steps = sorted(curve)
             # odd, so that it is centred
-            window = max(window, len(steps) // 30 | 1)
+            window = max(window, len(steps) // 15 | 1)
             axes.plot(
                 steps,
                 _running_mean([np.mean(curve[step]) for step in steps], window),

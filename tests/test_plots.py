@@ -123,7 +123,7 @@ def test_learning_curves(rows):
     assert names == ["one-shot", "per-layer"]
     # one line a method, its seeds in a band
     assert len(figure.axes[1].lines) == len(figure.axes[1].collections) == 2
-    assert "running mean of 3" in figure.axes[1].get_legend().get_title().get_text()
+    assert "running mean of 7" in figure.axes[1].get_legend().get_title().get_text()
     with pytest.raises(ValueError, match="rows hold no score"):
         plots.learning_curves([{"stage": "backbone", "step": 0, "loss": 1.0}])
 

@@ -48,6 +48,7 @@ __all__ = ["BackboneConfig", "Config", "GatesConfig", "Result", "run"]
 
 CONTROLLERS = {"static-rl": StaticController, "one-shot": OneShotController,
                "per-layer": PerLayerController}
+STAGE = {"static-sigmoid": "sigmoid"}
 # what a stage's generator is seeded with beside the run's seed: stages never share draws
 STREAM = {"backbone": 0, "static-rl": 1, "one-shot": 2, "per-layer": 3, "sigmoid": 4, "random": 5,
           "texts": 6, "timing": 7}
@@ -136,6 +137,7 @@ class _Seed:
         self.arrays: dict[str, np.ndarray] = {}  # network and controllers, for the last checkpoint
         self.mixture = TextTasks(tasks.corpus,
                                  replace(tasks.config, weights=config.backbone.mixture))
+        self.trials, self.kept = {"vanilla": 1}, {}
         self.validation = draw_texts(tasks, "validation", config.validation_texts, seed)
 
     def rng(self, stream: str, *more: int) -> np.random.Generator:
@@ -153,28 +155,28 @@ class _Seed:
         floor = float(score) - self.config.gates.tolerance
 
         methods: dict[str, Any] = {"vanilla": vanilla}
-        trials = {"vanilla": 1}
+        n = len(self.config.gates.penalties)
         for name in CONTROLLERS:
-            tried = [self.controller(name, i, net) for i in range(len(self.config.gates.penalties))]
-            methods[name], trials[name] = self.keep(name, tried, floor)
+            tried = [self.controller(name, i, net) for i in range(n)]
+            methods[name] = self.keep(name, tried, floor)
 
         # the baselines that have no price of their own get the one-shot controller's shares
         like = methods["one-shot"]
         gates = np.concatenate([run_texts(like, b)[1] for b in self.validation])
         heads, mlps = float(gates[:, :, :-1].mean()), float(gates[:, :, -1].mean())
-        n = len(self.config.gates.penalties)
+        # no score reaches this floor: at equal cost, the best score is kept
         tried = [self.sigmoid(i, net, heads, mlps) for i in range(n)]
-        methods["static-sigmoid"], trials["static-sigmoid"] = self.keep("static-sigmoid", tried, 2)
+        methods["static-sigmoid"] = self.keep("static-sigmoid", tried, floor=2)
         draw = int(self.rng("random").integers(2**31))
         tried = [Shuffled(like, draw), *(random_pattern(like, heads, mlps, draw + i)
                                          for i in range(1, n))]
-        methods["random"], trials["random"] = self.keep("random", tried, 2)
+        methods["random"] = self.keep("random", tried, floor=2)
         self.arrays = {f"seed-{self.seed}/net.{k}": v for k, v in net.named_parameters().items()}
         for name in CONTROLLERS:
             self.arrays |= {f"seed-{self.seed}/{name}.{k}": v
                             for k, v in methods[name].controller.state().items()}
         order = ("vanilla", "static-sigmoid", "random", "static-rl", "one-shot", "per-layer")
-        return self.measure({name: methods[name] for name in order}, trials)
+        return self.measure({name: methods[name] for name in order})
 
     def backbone(self) -> Transformer:
         net = make_net(self.tasks, self.config.backbone).build(self.rng("backbone"))
@@ -188,9 +190,11 @@ class _Seed:
         controller = CONTROLLERS[name](net, bound=settings.bound).build(self.rng(name, trial))
         sample = self.tasks.sample(self.rng(name, trial, 1), 512)
         controller.standardise(net, sample.tokens)
+        # a logit of its own moves by the rate at most, one of a network by many times that
+        lr = settings.lr * (4 if name == "static-rl" else 1)
         trainer = GateTrainer(controller, net, self.tasks.sample, GateTrainerConfig(
             texts=settings.texts, samples=settings.samples, penalty=settings.penalties[trial],
-            faithfulness=settings.faithfulness, lr=settings.lr), self.rng(name, trial, 2))
+            faithfulness=settings.faithfulness, lr=lr), self.rng(name, trial, 2))
         self.train(f"{name}-{trial}", trainer, settings.updates)
         return Controlled(net, controller)
 
@@ -204,16 +208,18 @@ class _Seed:
         self.train(f"sigmoid-{trial}", trainer, self.config.gates.updates)
         return thresholded(copy, gates, heads, mlps)
 
-    def keep(self, name: str, tried: list, floor: float) -> tuple[Any, int]:
-        """Return the trial that validation texts choose, and the number of trials."""
+    def keep(self, name: str, tried: list, floor: float) -> Any:
+        """Return the trial that validation texts choose."""
         best, results = choose(tried, self.validation, floor, self.price)
         for i, (score, opened) in enumerate(results):
             mark = ", kept" if i == best else ""
             self.progress.print(f"{name}, trial {i}: validation score {100 * score:.1f}%, "
                                 f"{100 * opened:.0f}% of the work open{mark}")
-        return tried[best], len(tried)
+        self.trials[name] = len(tried)
+        self.kept[name] = f"seed-{self.seed}/{STAGE.get(name, name)}-{best}"
+        return tried[best]
 
-    def measure(self, methods: dict[str, Any], trials: dict[str, int]) -> Measured:
+    def measure(self, methods: dict[str, Any]) -> Measured:
         stage, config = f"seed-{self.seed}/evaluation", self.config
         fitted = {name: task_from_gates(
             np.array([run_texts(methods[name], b)[1] for b in self.validation]),
@@ -236,8 +242,8 @@ class _Seed:
                 arrays = evaluate(methods, self.tasks, self.test_texts(), config.timing_rounds,
                                   self.seed, tick)
             self.folder.save_stage(stage, arrays, {})
-        return Measured(list(methods), list(self.tasks.names), trials, arrays,
-                        float(self.price.sum()), fitted)
+        return Measured(list(methods), list(self.tasks.names), self.trials, self.kept, arrays,
+                        fitted)
 
     def test_texts(self) -> list:
         return draw_texts(self.tasks, "test", self.config.test_texts, self.seed)

@@ -25,8 +25,8 @@ class Measured:
     methods: list[str]
     tasks: list[str]
     trials: dict[str, int]
+    kept: dict[str, str]
     arrays: dict[str, NDArray]
-    total_work: float
     task_from_gates: dict[str, float]
 
 
@@ -119,8 +119,12 @@ def make_notes(summary: dict[str, Any]) -> list[str]:
 def make_figures(seeds: list[Measured], table: Table, metrics: list[dict]) -> dict[str, Any]:
     """Return the study's figures by name."""
     first = seeds[0]
+    # of each method's trials, the curve of the one that was kept
+    names = {stage: method for s in seeds for method, stage in s.kept.items()}
+    rows = [{**row, "stage": names.get(row["stage"], row["stage"])} for row in metrics
+            if row["stage"] in names or row["stage"].endswith("/backbone")]
     figures = {"score_vs_open": plots.score_vs_open(table),
-               "learning_curves": plots.learning_curves(metrics)}
+               "learning_curves": plots.learning_curves(rows)}
     for method in ("one-shot", "per-layer"):
         m = first.methods.index(method)
         # (task, L, H + 1), over the texts of all seeds; heads differ between backbones

@@ -110,7 +110,7 @@ class Corpus:
 
         Examples
         --------
-        >>> corpus = Corpus.load(vocab_size=512, max_tokens=20_000)
+        >>> corpus = Corpus.load(vocab_size=512, max_tokens=50_000)
         >>> len(corpus.vocabulary)
         512
         >>> set(corpus.files["train"]).isdisjoint(corpus.files["test"])

@@ -69,6 +69,7 @@ bench:
 
 lint:
 	ruff check .
+	$(PYTHON) -P -m mypy.stubtest gatelearn._core
 
 clean:
 	rm -rf build gatelearn/_core*.so gatelearn/_openblas

@@ -33,8 +33,9 @@ print(json.dumps({{"inputs": 4 * q.nbytes, "forward": forward - before - results
 def row(threads: int, quick: bool) -> dict[str, Any]:
     """Return bytes beyond inputs and outputs, forward and with backward."""
     T, D = (4096 if quick else 65536), 64
-    done = subprocess.run([sys.executable, "-c", CHILD.format(T=T, D=D)], check=True,
-                          capture_output=True, text=True)
+    # -P: from the root of the source tree, too, the installed module is meant
+    done = subprocess.run([sys.executable, "-P", "-c", CHILD.format(T=T, D=D)], check=True,
+                          stdout=subprocess.PIPE, text=True)
     seen = json.loads(done.stdout)
     return {
         "group": "memory", "name": f"B1 H1 T{T} D{D} causal", "threads": threads, "ms": {},

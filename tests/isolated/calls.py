@@ -1,8 +1,8 @@
 """Calls of the functions of _core that nobody wrote: arguments by name, repaired by the messages.
 
-The first arguments are random and refused. Every refusal names an argument and what was expected, so
-doing what it says leads, after some calls, to one that passes. Each array lies in a larger block of
-memory; whatever is written outside of the array shows.
+The first arguments are random and refused. Every refusal names an argument and what was expected,
+so doing what it says leads, after some calls, to one that passes. Each array lies in a larger block
+of memory; whatever is written outside of the array shows.
 """
 
 import inspect
@@ -41,7 +41,8 @@ class Block:
         fill = rng.standard_normal(shape) if rng.random() < 0.9 else rng.choice(
             [np.nan, np.inf, -np.inf, 1e30, 0], shape)
         if dtype.kind in "iu":
-            fill = rng.choice([0, 0, 0, 1, 1, 2, 3] if rng.random() < 0.9 else [-1, 7, 2**62], shape)
+            some = [0, 0, 0, 1, 1, 2, 3] if rng.random() < 0.9 else [-1, 7, 2**62]
+            fill = rng.choice(some, shape)
         with np.errstate(all="ignore"):
             self.array[...] = np.asarray(fill).astype(dtype, casting="unsafe")
 

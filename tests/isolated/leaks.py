@@ -18,7 +18,7 @@ calls = int(sys.argv[1])
 
 
 def grown(work, turns):
-    """Blocks of Python, traced bytes (NumPy's arrays among them) and KiB that `turns` calls leave."""
+    """What `turns` calls leave: blocks of Python, traced bytes (arrays among them), KiB in all."""
     for _ in range(200):
         work()
     gc.collect()

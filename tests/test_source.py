@@ -86,7 +86,8 @@ def variables(path):
     """Names of variables at file scope that can change."""
     found = set()
     for statement in statements_at_file_scope(path):
-        if not statement or re.match(r"typedef|extern|enum\b(?!.*\})|struct \w+ \{\}$", statement):
+        no_variable = r"typedef|extern|enum\b(?!.*\})|struct \w+ \{\}$"
+        if not statement or re.match(no_variable, statement):
             continue
         declared = statement.split("=")[0].strip()
         declared = re.sub(r"\[[^\]]*\]", "", declared)

@@ -2,7 +2,7 @@
 
 PYTHON ?= python
 CC ?= cc
-PYTEST = $(PYTHON) -m pytest
+PYTEST = $(PYTHON) -P -m pytest
 CORE = $(wildcard csrc/core/*.c)
 HEADERS = $(wildcard csrc/core/*.h)
 CFLAGS_TEST = -std=gnu11 -O1 -g -fno-math-errno -fno-trapping-math -ffp-contract=off -fvisibility=hidden -pthread

@@ -14,14 +14,14 @@ not_sanitized = pytest.mark.skipif("libasan" in os.environ.get("LD_PRELOAD", "")
 ROOT = Path(__file__).parent.parent
 
 
-def run_python(code, *args, timeout=120, **env):
+def run_python(code, *args, timeout=120, folder=ROOT / "tests", **env):
     """Run `code` and return what it prints; fail with its output if it does not exit with 0.
 
     A crash of the interpreter is then a failed test that shows where it happened.
     """
-    paths = [str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]
+    paths = [str(folder), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-c", textwrap.dedent(code), *map(str, args)],
+        [sys.executable, "-P", "-X", "faulthandler", "-c", textwrap.dedent(code), *map(str, args)],
         capture_output=True, text=True, timeout=timeout,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in paths if p), **env})
     assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"

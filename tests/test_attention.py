@@ -151,7 +151,8 @@ def test_functional_copies_what_the_core_refuses(rng):
         _core.attention_forward(odd[0], x, x, None, None, None, 1.0, False, np.empty_like(x), None)
 
 
-@pytest.mark.parametrize("dtype, size", [(np.float32, 1e4), (np.float64, 1e4), (np.float64, 1e30)])
+@pytest.mark.parametrize("dtype, size", [(np.float32, 1e4), (np.float32, -1e4), (np.float64, 1e4),
+                                         (np.float64, 1e30), (np.float64, -1e30)])
 @pytest.mark.parametrize("is_causal", [False, True])
 def test_huge_scores(dtype, size, is_causal):
     """Scores up to `size`: softmax is one-hot, nothing overflows."""

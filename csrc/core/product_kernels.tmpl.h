@@ -38,8 +38,8 @@ static inline void FN(store_part)(REAL *p, VEC v, ptrdiff_t n) {
 // MR rows of C by NV vectors, or by the `part` first columns where part > 0. MR and NV are
 // constants at every call.
 static inline __attribute__((always_inline)) void FN(product_tile)(
-    int MR, int NV, ptrdiff_t part, REAL *C, ptrdiff_t ldc, const REAL *A, ptrdiff_t rsa, ptrdiff_t csa,
-    const REAL *B, ptrdiff_t ldb, ptrdiff_t K, int accumulate) {
+    int MR, int NV, ptrdiff_t part, REAL *C, ptrdiff_t ldc, const REAL *A, ptrdiff_t rsa,
+    ptrdiff_t csa, const REAL *B, ptrdiff_t ldb, ptrdiff_t K, int accumulate) {
     VEC acc[PRODUCT_ROWS][2];
 #pragma GCC unroll 16
     for (int m = 0; m < MR; m++) {
@@ -75,8 +75,8 @@ static inline __attribute__((always_inline)) void FN(product_tile)(
 
 // All rows of one column panel, NV vectors wide.
 static inline __attribute__((always_inline)) void FN(product_panel)(
-    int NV, ptrdiff_t part, REAL *C, ptrdiff_t ldc, const REAL *A, ptrdiff_t rsa, ptrdiff_t csa, const REAL *B,
-    ptrdiff_t ldb, ptrdiff_t M, ptrdiff_t K, int accumulate) {
+    int NV, ptrdiff_t part, REAL *C, ptrdiff_t ldc, const REAL *A, ptrdiff_t rsa, ptrdiff_t csa,
+    const REAL *B, ptrdiff_t ldb, ptrdiff_t M, ptrdiff_t K, int accumulate) {
     ptrdiff_t m = 0;
 #define ROWS(MR)                                                                              \
     for (; m + MR <= M; m += MR)                                                              \

@@ -15,8 +15,8 @@ from gatelearn.gating.controllers import (
 )
 from gatelearn.gating.faithfulness import evidence_mass
 from gatelearn.gating.sigmoid import SigmoidGates, close_to_share
-from gatelearn.gating.training import GateTrainer, GateTrainerConfig
+from gatelearn.gating.training import GateTrainer, GateTrainerConfig, answer_scores
 
 __all__ = ["Controller", "Episode", "GateTrainer", "GateTrainerConfig", "OneShotController",
-           "PerLayerController", "SigmoidGates", "StaticController", "close_to_share",
-           "evidence_mass"]
+           "PerLayerController", "SigmoidGates", "StaticController", "answer_scores",
+           "close_to_share", "evidence_mass"]

@@ -148,7 +148,7 @@ class Transformer(Layer):
                                   p["norm_weight"])
         return dn
 
-    def forward(self, tokens: ArrayLike, gate: NDArray | Callable | None = None, *,
+    def forward(self, tokens: ArrayLike, gate: ArrayLike | Callable | None = None, *,
                 position: ArrayLike, depth: ArrayLike | None = None,
                 lengths: ArrayLike | None = None,
                 save: bool = True) -> tuple[NDArray, TransformerSaved | None]:
@@ -185,8 +185,10 @@ class Transformer(Layer):
         B, T, _ = x.shape
         L = len(self.blocks)
         sample, at, level = self._slots(position, depth, B, T)
-        if gate is not None and not callable(gate) and gate.shape != (B, *self.gate_shape):
-            raise ValueError(f"gate has shape {gate.shape}, expected {(B, *self.gate_shape)}")
+        if gate is not None and not callable(gate):
+            gate = np.asarray(gate)
+            if gate.shape != (B, *self.gate_shape):
+                raise ValueError(f"gate has shape {gate.shape}, expected {(B, *self.gate_shape)}")
 
         rows = np.empty((len(sample), self.width), x.dtype)
         saved = []

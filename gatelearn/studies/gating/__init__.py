@@ -85,7 +85,7 @@ def run(config: Config | None = None, *, out: str | Path | None = None, resume: 
     tasks = load_tasks(config)
     with (RunFolder.create(out or next_folder("gating"), config, study="gating", resume=resume)
           as folder, stop_on_signal() as stop):
-        with Progress(_stages(config), quiet=not progress) as shown:
+        with Progress(_stages(config, tasks), quiet=not progress) as shown:
             seeds, arrays = [], {}
             for n in range(config.seed, config.seed + config.seeds):
                 seed = _Seed(config, n, tasks, folder, shown, stop)
@@ -111,19 +111,21 @@ def load_tasks(config: Config) -> TextTasks:
         raise UserError(f"text '{config.text}': {error}" if config.text else str(error)) from None
 
 
-def _stages(config: Config) -> dict[str, float]:
+def _stages(config: Config, tasks: TextTasks) -> dict[str, float]:
     """Every stage with the seconds that it takes, roughly."""
-    scale = config.length * config.backbone.width**2 * config.backbone.layers / 6e6
-    step = 0.004 * config.backbone.batch / 48 * scale * 25
-    update = 0.006 * config.gates.texts / 48 * scale * 25
+    backbone, gates = config.backbone, config.gates
+    text = 2 * float(make_net(tasks, backbone).work(config.length).sum()) / 5e10
+    step = 3 * backbone.batch * text
+    update = 0.4 * gates.texts * gates.samples * text
+    texts = len(tasks.names) * config.test_texts
     stages = {}
     for n in range(config.seed, config.seed + config.seeds):
-        stages[f"seed-{n}/backbone"] = config.backbone.steps * step
-        for i in range(len(config.gates.penalties)):
+        stages[f"seed-{n}/backbone"] = backbone.steps * step
+        for i in range(len(gates.penalties)):
             for name in CONTROLLERS:
-                stages[f"seed-{n}/{name}-{i}"] = config.gates.updates * update
-            stages[f"seed-{n}/sigmoid-{i}"] = config.gates.updates * step
-        stages[f"seed-{n}/evaluation"] = 30 * config.test_texts / 200 * scale
+                stages[f"seed-{n}/{name}-{i}"] = gates.updates * update
+            stages[f"seed-{n}/sigmoid-{i}"] = gates.updates * step
+        stages[f"seed-{n}/evaluation"] = 6 * texts * text * (config.timing_rounds + 5)
     return stages
 
 

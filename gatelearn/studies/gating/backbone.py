@@ -7,30 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gatelearn import _core
+from gatelearn import functional as F
+from gatelearn.gating import answer_scores
 from gatelearn.nn import AdamW, Transformer
 from gatelearn.studies.gating.config import BackboneConfig
-from gatelearn.tasks import Batch, TextTasks, answer_accuracy
+from gatelearn.tasks import Batch, TextTasks
 
 
 def make_net(tasks: TextTasks, config: BackboneConfig) -> Transformer:
     """Return an unbuilt transformer over the vocabulary of the tasks."""
     return Transformer(len(tasks.corpus.vocabulary), width=config.width, layers=config.layers,
                        heads=config.heads, hidden=config.hidden)
-
-
-def text_scores(logits: NDArray, batch: Batch) -> NDArray:
-    """Return each text's share of right answers, (B,), from logits (N, V) at its queries."""
-    predictions = np.full(batch.query.shape, -1)
-    predictions[batch.query >= 0] = logits.argmax(-1)
-    return answer_accuracy(predictions, batch)
-
-
-def cross_entropy(logits: NDArray, target: NDArray, weight: NDArray) -> tuple[float, NDArray]:
-    """Return the weighted sum of the rows' losses and its gradient, which replaces `logits`."""
-    loss = np.empty(len(logits), logits.dtype)
-    _core.cross_entropy(loss, logits, logits, target, weight, -1)
-    return float(loss @ weight), logits
 
 
 def learning_rate(done: float) -> float:
@@ -58,6 +45,11 @@ class Targets:
             np.concatenate(parts, 1) for parts in zip(*columns, strict=True))
         live = self.position >= 0
         self.answer, self.weight = answer[live], weight[live].astype(dtype)
+
+    def loss(self, logits: NDArray) -> tuple[float, NDArray]:
+        """Return the weighted cross-entropy and its gradient, which replaces `logits`."""
+        loss, dlogits = F.cross_entropy_backward(self.weight, logits, self.answer, out=logits)
+        return float(loss @ self.weight), dlogits
 
 
 class BackboneTrainer:
@@ -88,7 +80,7 @@ class BackboneTrainer:
         batch = self.tasks.sample(self.rng, config.batch)
         want = Targets(batch, config.layers, config.hop_weight, net.params.dtype)
         logits, saved = net.forward(batch.tokens, position=want.position, depth=want.depth)
-        loss, dlogits = cross_entropy(logits, want.answer, want.weight)
+        loss, dlogits = want.loss(logits)
         net.grads[...] = 0
         net.backward(dlogits, saved)
         self.optimiser.step(lr=config.lr * learning_rate(self.steps / config.steps), max_norm=1.0)
@@ -96,8 +88,10 @@ class BackboneTrainer:
 
         metrics = {"at": self.steps * config.batch, "loss": loss}
         if self.steps % max(1, config.steps // 20) == 0 or self.steps == config.steps:
-            scores = [text_scores(net.forward(b.tokens, position=b.query, save=False)[0], b).mean()
-                      for b in self.validation]
+            scores = []
+            for b in self.validation:
+                logits, _ = net.forward(b.tokens, position=b.query, save=False)
+                scores.append(answer_scores(logits, b.query, b.answer).mean())
             names = self.tasks.names
             metrics |= {f"score/{n}": float(s) for n, s in zip(names, scores, strict=True)}
             metrics["text"] = " ".join(f"{n} {100 * s:.0f}%"

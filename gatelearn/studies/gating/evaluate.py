@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gatelearn.gating import evidence_mass
+from gatelearn.gating import answer_scores, evidence_mass
 from gatelearn.nn import Transformer
-from gatelearn.studies.gating.backbone import text_scores
 from gatelearn.tasks import Batch, TextTasks
 
 BATCH = 64
@@ -34,7 +33,7 @@ def run_texts(method: Any, batch: Batch) -> tuple[NDArray, NDArray]:
     scores, gates = [], []
     for part in parts(batch):
         logits, gate, _ = method.run(part.tokens, part.query)
-        scores.append(text_scores(logits, part))
+        scores.append(answer_scores(logits, part.query, part.answer))
         gates.append(gate)
     return np.concatenate(scores), np.concatenate(gates)
 

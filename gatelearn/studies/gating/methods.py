@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gatelearn.gating import Controller, SigmoidGates, close_to_share
 from gatelearn.nn import AdamW, Transformer
-from gatelearn.studies.gating.backbone import Targets, cross_entropy
+from gatelearn.studies.gating.backbone import Targets
 from gatelearn.studies.gating.config import Config
 from gatelearn.tasks import TextTasks
 
@@ -110,7 +110,7 @@ class SigmoidTrainer:
         want = Targets(batch, config.backbone.layers, 0.0, net.params.dtype)
         gate, saved_gate = gates.forward(len(batch.tokens))
         logits, saved = net.forward(batch.tokens, gate, position=want.position)
-        loss, dlogits = cross_entropy(logits, want.answer, want.weight)
+        loss, dlogits = want.loss(logits)
         net.grads[...] = gates.grads[...] = 0
         dgate = net.backward(dlogits, saved) + self.penalty * self.price / len(gate)
         gates.backward(dgate, saved_gate)

@@ -62,7 +62,7 @@ def test_the_core_knows_no_python(path):
 
 # the only state, as csrc/core/gl_common.h and the style say
 STATE = {
-    "gl_pool.c": {"job", "busy", "sleep_lock", "sleep_cond", "done_cond", "ticket", "sleepers",
+    "gl_pool.c": {"job", "state", "busy", "sleep_lock", "sleep_cond", "done_cond", "sleepers",
                   "threads", "nworkers", "starts", "once"},
     "gl_blas.c": {"blas"},
     "gl_isa.c": {"gl_isa_active"},

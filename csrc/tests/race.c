@@ -10,13 +10,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../core/advantage.h"
 #include "../core/attention.h"
+#include "../core/bernoulli.h"
+#include "../core/embedding.h"
 #include "../core/gated_heads.h"
 #include "../core/gated_mlp.h"
 #include "../core/gl_isa.h"
 #include "../core/gl_pool.h"
 #include "../core/linear.h"
+#include "../core/loss.h"
 #include "../core/norm.h"
+#include "../core/optim.h"
 
 enum { CALLERS = 4, TURNS = 4, NTH = 3, ARENA = 1 << 20, GAP = 32 };
 
@@ -154,6 +159,39 @@ static void run_linear(arena *m, int nth) {
     }
 }
 
+static void run_loss(arena *m, int nth) {
+    enum { N = 900, V = 37, C = 5 };
+    int64_t targets[N];
+    for (int n = 0; n < N; n++) targets[n] = n * 7 % V;
+    float *logits = draw(m, N*V), *table = draw(m, V*C);
+    gl_embedding_forward_f32(take(m, N*C), table, targets, N, V, C, nth);
+    gl_embedding_backward_f32(table, draw(m, N*C), targets, N, V, C, nth);
+    gl_cross_entropy_f32(take(m, N), take(m, N*V), logits, targets, NULL, -1, N, V, nth);
+    gl_softmax_forward_f32(logits, logits, N, V, nth);
+}
+
+// A step of training by policy gradient; the first draw is refused, from several tasks at once.
+static void run_policy(arena *m, int nth) {
+    enum { B = 3000, K = 9, P = 40000 };
+    float *logits = draw(m, B*K), *uniforms = draw(m, B*K), *logp = take(m, B);
+    uint8_t *actions = (uint8_t *)take(m, B*K / 4);
+    gl_result r = gl_bernoulli_sample_f32(actions, logp, logits, uniforms, 0.05f, B, K, nth);
+    *take(m, 1) = (float)r.row;
+    for (int i = 0; i < B*K; i++) uniforms[i] = uniforms[i] < 0 ? -uniforms[i] / 2 : uniforms[i] / 2;
+    r = gl_bernoulli_sample_f32(actions, logp, logits, uniforms, 0.05f, B, K, nth);
+    *take(m, 1) = (float)r.row;
+    gl_bernoulli_backward_f32(take(m, B*K), logp, NULL, logits, actions, 0.05f, B, K, nth);
+    gl_leave_one_out_f32(take(m, B), logp, 3, B/3, nth);
+
+    float *param = draw(m, P), *grad = draw(m, P);
+    const ptrdiff_t bytes = gl_grad_norm_workspace(P) * (ptrdiff_t)sizeof(double);
+    void *work = scratch(bytes);
+    const gl_adamw_opts opts = {.lr = 0.1, .beta1 = 0.9, .beta2 = 0.99, .eps = 1e-8, .step = 1,
+                                .grad_scale = 1 / gl_grad_norm_f32(grad, work, P, nth)};
+    release(work, bytes);
+    gl_adamw_step_f32(param, take(m, P), take(m, P), grad, NULL, &opts, P, nth);
+}
+
 // Zero the arena, then run every topic into it.
 static void run_all(float *memory, int nth) {
     memset(memory, 0, ARENA * sizeof(float));
@@ -163,6 +201,8 @@ static void run_all(float *memory, int nth) {
     run_mlp(&m, nth);
     run_norm(&m, nth);
     run_linear(&m, nth);
+    run_loss(&m, nth);
+    run_policy(&m, nth);
 #ifdef GL_ASAN
     ASAN_UNPOISON_MEMORY_REGION(memory, ARENA * sizeof(float));
 #endif

@@ -126,7 +126,7 @@ class Caller:
                 self.args[name][...] = 0.5
         elif name in self.args:
             self.blocks.pop(name, None)
-            self.args[name] = 1 if "integer" in text or "at least" in text else 0.5
+            self.args[name] = 1 if "integer" in text or "at least" in text else 0.25
         else:
             return False
         return True

@@ -53,6 +53,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=GROUPS, default=GROUPS, help="groups to run")
     parser.add_argument("--threads", nargs="+", type=int, default=None,
                         help="numbers of threads, by default 1 and all processors")
+    parser.add_argument("--seconds", type=float, default=6.0, help="time for each row (6)")
     parser.add_argument("--out", type=Path, default=Path("runs", "benchmarks"),
                         help="folder of the JSON file and the figure")
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -79,7 +80,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     rows = []
     for i, case in enumerate(cases, 1):
         print(f"[{threads} threads, {i}/{len(cases)}] {case.name}", file=sys.stderr, flush=True)
-        row = measure(case, threads=threads, quick=quick)
+        row = measure(case, threads=threads, quick=quick, seconds=options.seconds)
         if case.group == "closed work" and not quick:
             modules["gated"].judge(row)
         rows.append(row)

@@ -99,7 +99,7 @@ def interleave(functions: dict[str, Callable[[], Any]], *, seconds: float,
     return samples
 
 
-def measure(case: Case, *, threads: int, quick: bool) -> dict[str, Any]:
+def measure(case: Case, *, threads: int, quick: bool, seconds: float) -> dict[str, Any]:
     """Run one case and return its row, as it stands in the JSON file."""
     skipped: dict[str, str] = {}
     functions = case.setup(skipped)
@@ -116,7 +116,7 @@ def measure(case: Case, *, threads: int, quick: bool) -> dict[str, Any]:
     check_agreement({n: r for n, r in results.items() if n not in case.unlike}, case.tolerance)
     del results
 
-    samples = interleave(functions, seconds=0.05 if quick else 6.0,
+    samples = interleave(functions, seconds=0.05 if quick else seconds,
                          rounds=(1, 2) if quick else (7, 101))
     ms = {name: 1e3 * statistics.median(times) for name, times in samples.items()}
     row = {

@@ -14,7 +14,7 @@ ASAN = build/asan
 ASAN_FLAGS = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 ASAN_ENV = LD_PRELOAD="$(shell $(CC) -print-file-name=libasan.so) $(shell $(CC) -print-file-name=libubsan.so)" \
     ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc \
-    PYTHONPATH=$(ASAN)
+    PYTHONPATH=$(CURDIR)/$(ASAN)
 
 .PHONY: build test asan tsan cov bench lint clean
 
@@ -22,7 +22,7 @@ build:
 	GATELEARN_WERROR=1 $(PYTHON) setup.py build_ext --inplace
 
 test: build
-	PYTHONPATH=. $(PYTEST)
+	PYTHONPATH=$(CURDIR) $(PYTEST)
 
 # All tests that touch the core, then once more on the plain C product, into which sanitizers see.
 asan: $(ASAN)/race
@@ -59,7 +59,7 @@ cov:
 	rm -f build/cov/gatelearn-new/_core*.so
 	cp -R build/cov/gatelearn-new/. build/cov/gatelearn
 	rm -rf build/cov/gatelearn-new
-	-PYTHONPATH=build/cov $(PYTEST) -p no:cacheprovider
+	-PYTHONPATH=$(CURDIR)/build/cov $(PYTEST) -p no:cacheprovider
 	cd build/cov && find objects -name '*.gcda' | xargs gcov -p -r -s $(CURDIR) \
 	    | grep -A1 "^File 'csrc" | sed -n "s/^File '\(.*\)'/\1/p; s/^Lines executed://p" \
 	    | paste - - | sort

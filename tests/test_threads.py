@@ -194,6 +194,8 @@ def test_a_signal_reaches_the_main_thread_not_a_worker():
         import gatelearn as gl
         from gatelearn import functional as F
         gl.set_num_threads(4)
+        # a job in the background may have been started with the signal ignored
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         x = np.ones((4, 4, 300, 16))
         F.attention(x, x, x)
         threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()

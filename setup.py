@@ -32,8 +32,8 @@ PEDANTIC = ["-Wpedantic", "-Wconversion", "-Wmissing-prototypes"]
 LINK = ["-pthread"]
 if SANITIZE:
     # -O1: the instrumented kernels would compile for minutes
-    FLAGS += ["-O1", f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer",
-              "-g"]
+    FLAGS += ["-O1", "-g", f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all",
+              "-fno-omit-frame-pointer"]
     LINK += [f"-fsanitize={SANITIZE}"]
 if COVERAGE:
     FLAGS += ["--coverage", "-O1"]

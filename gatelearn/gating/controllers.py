@@ -48,8 +48,8 @@ class Controller(Layer):
         stops being tried.
     """
 
-    def __init__(self, net: Transformer, features: int, gates: int, hidden: int | None,
-                 open_logit: float, bound: float):
+    def __init__(self, features: int, gates: int, hidden: int | None, open_logit: float,
+                 bound: float):
         self.distribution = Bernoulli(bound=bound)
         self.open_logit = open_logit
         self.features = features
@@ -145,7 +145,7 @@ class OneShotController(Controller):
 
     def __init__(self, net: Transformer, *, hidden: int = 64, open_logit: float = 2.0,
                  bound: float = 0.025):
-        super().__init__(net, 3 * net.width, math.prod(net.gate_shape), hidden, open_logit, bound)
+        super().__init__(3 * net.width, math.prod(net.gate_shape), hidden, open_logit, bound)
 
     def observe(self, net: Transformer, tokens: NDArray) -> NDArray:
         """Return the raw features (B, F) of texts."""
@@ -168,7 +168,7 @@ class StaticController(OneShotController):
     """The same gates for every text: one logit a gate, trained like the others."""
 
     def __init__(self, net: Transformer, *, open_logit: float = 2.0, bound: float = 0.025):
-        Controller.__init__(self, net, 1, math.prod(net.gate_shape), None, open_logit, bound)
+        Controller.__init__(self, 1, math.prod(net.gate_shape), None, open_logit, bound)
 
     def observe(self, net, tokens):
         return np.ones((len(tokens), 1), net.params.dtype)
@@ -191,7 +191,7 @@ class PerLayerController(Controller):
     def __init__(self, net: Transformer, *, hidden: int = 64, open_logit: float = 2.0,
                  bound: float = 0.025):
         layers, gates = net.gate_shape
-        super().__init__(net, 3 * net.width + layers, gates, hidden, open_logit, bound)
+        super().__init__(3 * net.width + layers, gates, hidden, open_logit, bound)
 
     def work(self) -> int:
         return super().work() * len(self.mean)

@@ -223,10 +223,6 @@ class _Seed:
 
     def measure(self, methods: dict[str, Any]) -> Measured:
         stage, config = f"seed-{self.seed}/evaluation", self.config
-        fitted = {name: task_from_gates(
-            np.array([run_texts(methods[name], b)[1] for b in self.validation]),
-            np.array([run_texts(methods[name], b)[1] for b in self.test_texts()]))
-            for name in CONTROLLERS}
         done = self.folder.load_stage(stage)
         if done is not None:
             self.progress.skip(stage)
@@ -244,6 +240,9 @@ class _Seed:
                 arrays = evaluate(methods, self.tasks, self.test_texts(), config.timing_rounds,
                                   self.seed, tick)
             self.folder.save_stage(stage, arrays, {})
+        fitted = {name: task_from_gates(
+            np.array([run_texts(methods[name], b)[1] for b in self.validation]),
+            arrays["gate"][list(methods).index(name)]) for name in CONTROLLERS}
         return Measured(list(methods), list(self.tasks.names), self.trials, self.kept, arrays,
                         fitted)
 

@@ -73,20 +73,23 @@ class Shuffled:
     run = Fixed.run
 
 
+def closed(value: NDArray, heads: float, mlps: float) -> NDArray:
+    """Return gates (L, H + 1) of which the largest stay open: these shares of heads and MLPs."""
+    return np.concatenate([close_to_share(value[:, :-1], heads),
+                           close_to_share(value[:, -1:], mlps)], 1)
+
+
 def random_pattern(like: Controlled, heads: float, mlps: float, seed: int) -> Fixed:
     """Return one random pattern for all texts, with these shares of heads and MLPs open."""
     rng = np.random.default_rng(seed)
-    value = rng.random(like.net.gate_shape)
-    gate = np.concatenate([close_to_share(value[:, :-1], heads),
-                           close_to_share(value[:, -1:], mlps)], 1)
+    gate = closed(rng.random(like.net.gate_shape), heads, mlps)
     return Fixed(like.net, (gate != 0).astype(like.net.params.dtype))
 
 
 def thresholded(net: Transformer, gates: SigmoidGates, heads: float, mlps: float) -> Fixed:
     """Return sigmoid gates of which these shares of heads and MLPs stay open."""
     (value,), _ = gates.forward(1)
-    return Fixed(net, np.concatenate([close_to_share(value[:, :-1], heads),
-                                      close_to_share(value[:, -1:], mlps)], 1))
+    return Fixed(net, closed(value, heads, mlps))
 
 
 class SigmoidTrainer:

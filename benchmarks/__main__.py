@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +17,26 @@ GROUPS = ("attention", "gated", "train", "rl", "memory")
 def main() -> int:
     options = parse()
     if options.child:
-        Path(options.child).write_text(json.dumps(run(options)))
+        measure_all(options)
         return 0
-
-    # a process for each number of threads: some libraries read it only when they are loaded
-    rows, where = [], {}
-    for threads in options.threads:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "rows.json")
-            variables = ("GATELEARN_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
-                         "MKL_NUM_THREADS")
-            env = {**os.environ, **dict.fromkeys(variables, str(threads))}
-            command = [sys.executable, str(Path(__file__).parent), *sys.argv[1:], "--child",
-                       str(path)]
-            code = subprocess.run(command, env=env).returncode
-            if code:
-                return code
-            part = json.loads(path.read_text())
-        rows += part["rows"]
-        where = part["machine"]
 
     import report
 
+    where = report.machine()
+    options.out.mkdir(parents=True, exist_ok=True)
+    if not options.resume:
+        options.rows.unlink(missing_ok=True)
+    # a process for each number of threads: some libraries read it only when they are loaded
+    for threads in options.threads:
+        variables = ("GATELEARN_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
+                     "MKL_NUM_THREADS")
+        env = {**os.environ, **dict.fromkeys(variables, str(threads))}
+        code = subprocess.run([sys.executable, str(Path(__file__).parent), *sys.argv[1:],
+                               "--child"], env=env).returncode
+        if code:
+            return code
+
+    rows = read_rows(options)
     report.finish(rows)
     report.show(rows)
     print("written: " + ", ".join(str(p) for p in report.write(options.out, rows, where)))
@@ -53,11 +50,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=GROUPS, default=GROUPS, help="groups to run")
     parser.add_argument("--threads", nargs="+", type=int, default=None,
                         help="numbers of threads, by default 1 and all processors")
-    parser.add_argument("--seconds", type=float, default=6.0, help="time for each row (6)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="time for each row (3)")
     parser.add_argument("--out", type=Path, default=Path("runs", "benchmarks"),
                         help="folder of the JSON file and the figure")
-    parser.add_argument("--child", help=argparse.SUPPRESS)
+    parser.add_argument("--resume", action="store_true",
+                        help="keep the rows that a stopped run left in the folder")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    options.rows = options.out / "rows.jsonl"
     everyone = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if options.threads is None:
         options.threads = [1] if everyone == 1 or options.quick else [1, everyone]
@@ -66,27 +66,38 @@ def parse() -> argparse.Namespace:
     return options
 
 
-def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure every case in this process; return the rows."""
-    import report
+def read_rows(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Rows measured so far."""
+    if not options.rows.exists():
+        return []
+    return [json.loads(line) for line in options.rows.read_text().splitlines()]
+
+
+def measure_all(options: argparse.Namespace) -> None:
+    """Measure every case in this process; each row is kept as soon as it is there."""
     from timing import measure
 
     import gatelearn as gl
 
     threads, quick = gl.get_num_threads(), options.quick
-    where = report.machine()
     modules = {name: importlib.import_module(f"rows_{name}") for name in options.only}
+    done = {(row["group"], row["name"], row["threads"]) for row in read_rows(options)}
     cases = [case for name in modules if name != "memory" for case in modules[name].cases(quick)]
-    rows = []
     for i, case in enumerate(cases, 1):
+        if (case.group, case.name, threads) in done:
+            continue
         print(f"[{threads} threads, {i}/{len(cases)}] {case.name}", file=sys.stderr, flush=True)
         row = measure(case, threads=threads, quick=quick, seconds=options.seconds)
         if case.group == "closed work" and not quick:
             modules["gated"].judge(row)
-        rows.append(row)
-    if "memory" in modules:
-        rows.append(modules["memory"].row(threads, quick))
-    return {"rows": rows, "machine": where}
+        keep(options, row)
+    if "memory" in modules and ("memory", threads) not in {(g, t) for g, _, t in done}:
+        keep(options, modules["memory"].row(threads, quick))
+
+
+def keep(options: argparse.Namespace, row: dict[str, Any]) -> None:
+    with options.rows.open("a") as file:
+        file.write(json.dumps(row) + "\n")
 
 
 if __name__ == "__main__":

@@ -32,8 +32,13 @@ def pool(x: NDArray) -> NDArray:
 
     The mean is scaled by ``sqrt(T)``, so that one word among many still shows.
     """
-    before = x[:, -2] if x.shape[1] > 1 else x[:, -1]
-    return np.concatenate([x.mean(1) * math.sqrt(x.shape[1]), x[:, -1], before], 1)
+    B, T, C = x.shape
+    out = np.empty((B, 3, C), x.dtype)
+    # as a product: several times faster than a mean over an axis in the middle
+    np.matmul(np.full(T, 1 / math.sqrt(T), x.dtype), x, out=out[:, 0])
+    out[:, 1] = x[:, -1]
+    out[:, 2] = x[:, max(T - 2, 0)]
+    return out.reshape(B, 3 * C)
 
 
 class Controller(Layer):

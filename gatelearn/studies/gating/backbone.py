@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,9 @@ class Targets:
 class BackboneTrainer:
     """AdamW on cross-entropy; a step is one batch.
 
+    Chains of three assignments are not learned from nothing: for the first part of the steps, by
+    ``config.curriculum``, they have two.
+
     Parameters
     ----------
     net : Transformer
@@ -71,13 +75,16 @@ class BackboneTrainer:
                  rng: np.random.Generator, validation: list[Batch]):
         self.net, self.tasks, self.config, self.rng = net, tasks, config, rng
         self.validation = validation
+        hops = min(2, tasks.config.hops)
+        self.easy = TextTasks(tasks.corpus, replace(tasks.config, hops=hops))
         self.optimiser = AdamW(net.params, net.grads, lr=config.lr, betas=(0.9, 0.98),
                                weight_decay=config.weight_decay, decay_mask=net.decay_mask())
         self.steps = 0
 
     def step(self) -> dict[str, Any]:
         net, config = self.net, self.config
-        batch = self.tasks.sample(self.rng, config.batch)
+        begins = self.steps < config.curriculum * config.steps
+        batch = (self.easy if begins else self.tasks).sample(self.rng, config.batch)
         want = Targets(batch, config.layers, config.hop_weight, net.params.dtype)
         logits, saved = net.forward(batch.tokens, position=want.position, depth=want.depth)
         loss, dlogits = want.loss(logits)

@@ -32,6 +32,8 @@ class BackboneConfig:
     """Of the weights of products."""
     hop_weight: float = 0.5
     """Weight of the auxiliary loss: after block l, the answer of hop l of a chain."""
+    curriculum: float = 0.3
+    """Share of the steps in which chains have two assignments, where `hops` asks for more."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,9 @@ class Config:
             if getattr(self.backbone, name) < 1:
                 raise UserError(f"backbone.{name} is {getattr(self.backbone, name)}, "
                                 "expected at least 1")
+        if not 0 <= self.backbone.curriculum < 1:
+            raise UserError(f"backbone.curriculum is {self.backbone.curriculum}, expected a share "
+                            "below 1: the rest of the steps see the chains that are asked for")
         for name in ("updates", "texts"):
             if getattr(self.gates, name) < 1:
                 raise UserError(f"gates.{name} is {getattr(self.gates, name)}, expected at least 1")
@@ -124,6 +129,6 @@ class Config:
             base = cls()
             return replace(
                 base, seeds=5, hops=3, test_texts=400, validation_texts=200,
-                backbone=replace(base.backbone, layers=4, steps=4000),
+                backbone=replace(base.backbone, layers=4, steps=3000),
                 gates=replace(base.gates, updates=600))
         raise UserError(f"preset is {name!r}, expected quick, default or full")

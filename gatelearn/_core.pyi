@@ -15,13 +15,25 @@ def default_blas() -> str: ...
 def load_blas(path: str, prefix: str, /) -> str: ...
 
 # attention
-def attention_forward(query: _Real, key: _Real, value: _Real, gate: _Real | None,
-                      query_lengths: _Index | None, key_lengths: _Index | None, scale: float,
-                      is_causal: bool, out: _Real, lse: _Real | None, /) -> None: ...
-def attention_backward(query: _Real, key: _Real, value: _Real, gate: _Real | None,
-                       query_lengths: _Index | None, key_lengths: _Index | None, scale: float,
-                       is_causal: bool, out: _Real, lse: _Real, dout: _Real, dquery: _Real,
-                       dkey: _Real, dvalue: _Real, dgate: _Real | None, /) -> None: ...
+def attention_forward(
+    query: _Real, key: _Real, value: _Real, gate: _Real | None,
+    query_lengths: _Index | None, key_lengths: _Index | None, mask: _Flags | None,
+    block_mask: _Flags | None, bias: _Real | None, alibi_slopes: _Real | None, scale: float,
+    left: int, right: int, block_size: int, dropout_p: float, seed: int, out: _Real,
+    lse: _Real | None, /) -> None: ...
+def attention_backward(
+    query: _Real, key: _Real, value: _Real, gate: _Real | None,
+    query_lengths: _Index | None, key_lengths: _Index | None, mask: _Flags | None,
+    block_mask: _Flags | None, bias: _Real | None, alibi_slopes: _Real | None, scale: float,
+    left: int, right: int, block_size: int, dropout_p: float, seed: int, out: _Real,
+    lse: _Real, dout: _Real, dquery: _Real, dkey: _Real, dvalue: _Real, dgate: _Real | None,
+    dbias: _Real | None, /) -> None: ...
+def attention_weights(
+    query: _Real, key: _Real, value: _Real, gate: _Real | None,
+    query_lengths: _Index | None, key_lengths: _Index | None, mask: _Flags | None,
+    block_mask: _Flags | None, bias: _Real | None, alibi_slopes: _Real | None, scale: float,
+    left: int, right: int, block_size: int, dropout_p: float, seed: int, rows: _Index,
+    weights: _Real, /) -> None: ...
 
 # gated
 def gated_heads_forward(x: _Real, gate: _Real, lengths: _Index | None, norm_weight: _Real,

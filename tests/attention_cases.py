@@ -18,6 +18,7 @@ class Case(NamedTuple):
     gate: np.ndarray | None
     query_lengths: np.ndarray | None
     key_lengths: np.ndarray | None
+    forms: dict = {}  # the other options of attention
 
     @property
     def inputs(self):
@@ -26,16 +27,17 @@ class Case(NamedTuple):
     @property
     def options(self):
         return dict(is_causal=self.is_causal, scale=self.scale, gate=self.gate,
-                    query_lengths=self.query_lengths, key_lengths=self.key_lengths)
+                    query_lengths=self.query_lengths, key_lengths=self.key_lengths, **self.forms)
 
 
-def case(seed, dtype, B, H, Tq, Tk, D, E, *, is_causal=False, scale=None, gate=None,
-         query_lengths=None, key_lengths=None):
+def case(draws, dtype, B, H, Tq, Tk, D, E, *, G=None, is_causal=False, scale=None, gate=None,
+         query_lengths=None, key_lengths=None, **forms):
     """Draw inputs. Gates are None, "closed" or "mixed": closed, negative, fractional, open."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(draws)
+    G = H if G is None else G
 
-    def draw(T, width):
-        return rng.standard_normal((B, H, T, width)).astype(dtype)
+    def draw(T, width, heads=H):
+        return rng.standard_normal((B, heads, T, width)).astype(dtype)
 
     if gate == "mixed":
         gate = rng.choice([0, -1.5, 0.3, 1], (B, H)).astype(dtype)
@@ -46,34 +48,41 @@ def case(seed, dtype, B, H, Tq, Tk, D, E, *, is_causal=False, scale=None, gate=N
         query_lengths = rng.integers(0, Tq + 1, B)
     if key_lengths is not None:
         key_lengths = rng.integers(0, Tk + 1, B)
-    return Case(draw(Tq, E), draw(Tq, D), draw(Tk, D), draw(Tk, E), is_causal,
-                1.0 if scale is None and D == 0 else scale, gate, query_lengths, key_lengths)
+    return Case(draw(Tq, E), draw(Tq, D), draw(Tk, D, G), draw(Tk, E, G), is_causal,
+                1.0 if scale is None and D == 0 else scale, gate, query_lengths, key_lengths, forms)
 
 
 def forward(c):
     return F.attention(*c.inputs, return_lse=True, **c.options)
 
 
+def wanted(c, grads):
+    """Those of query, key, value and, where there are any, of gates and bias."""
+    return (*grads[:3], *grads[3:4] * (c.gate is not None), *grads[4:] * ("bias" in c.forms))
+
+
 def backward(c):
-    """Gradients of query, key, value and, where there are gates, of those."""
     out, lse = forward(c)
-    grads = F.attention_backward(c.dout, *c.inputs, out, lse, **c.options)
-    return grads[:3] if c.gate is None else grads
+    return wanted(c, F.attention_backward(c.dout, *c.inputs, out, lse, **c.options))
 
 
-def _wide(c):
-    return [None if a is None else a.astype(np.float64) for a in (c.dout, *c.inputs, c.gate)]
+def _wide(x):
+    return x.astype(np.float64) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x
 
 
 def twin_forward(c):
-    _, q, k, v, gate = _wide(c)
-    return ref.attention(q, k, v, **{**c.options, "gate": gate})[:2]
+    options = {k: _wide(v) for k, v in c.options.items()}
+    return ref.attention(*map(_wide, c.inputs), **options)[:2]
 
 
 def twin_backward(c):
-    dout, q, k, v, gate = _wide(c)
-    grads = ref.attention_backward(dout, q, k, v, **{**c.options, "gate": gate})
-    return grads[:3] if c.gate is None else grads
+    options = {k: _wide(v) for k, v in c.options.items()}
+    *grads, dbias = ref.attention_backward(_wide(c.dout), *map(_wide, c.inputs), **options)
+    if "bias" in c.forms:
+        shape = (1,) * (4 - c.forms["bias"].ndim) + c.forms["bias"].shape
+        axes = tuple(i for i in range(4) if shape[i] == 1)
+        dbias = dbias.sum(axes, keepdims=True).reshape(c.forms["bias"].shape)
+    return wanted(c, (*grads, dbias))
 
 
 def projection(qkv):

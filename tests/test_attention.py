@@ -40,7 +40,7 @@ def agree(c):
 
 @st.composite
 def cases(draw):
-    """Shapes odd, empty, one; more keys than a block of 128, more queries than a block of 96."""
+    """Shapes odd, empty, one; more than a block of keys and of queries."""
     sizes = st.sampled_from([0, 1, 2, 3, 7, 16, 33])
     times = st.sampled_from([0, 1, 2, 5, 31, 95, 97, 129, 200, 300])
     B, H = draw(st.integers(0, 3)), draw(st.integers(0, 3))
@@ -121,12 +121,13 @@ def test_split_of_one_projection_is_read_and_written_in_place(rng, dtype):
 
     out = np.empty((B, T, H, D), dtype).transpose(0, 2, 1, 3)
     lse = np.empty((B, H, T), dtype)
-    options = (gate, None, None, 0.3, True)
+    options = (gate, *[None] * 6, 0.3, -1, 0, 1, 0.0, 0)
     # the core takes views as they are, and refuses what it would have to copy
     _core.attention_forward(q, k, v, *options, out, lse)
     dqkv = np.full_like(qkv, np.nan)
     dgate = np.empty_like(gate)
-    _core.attention_backward(q, k, v, *options, out, lse, dout, *projection(dqkv), dgate)
+    _core.attention_backward(q, k, v, *options, out, lse, dout, *projection(dqkv), dgate,
+                             None)
 
     args = dict(gate=gate, scale=0.3, is_causal=True)
     copies = [np.ascontiguousarray(a) for a in (q, k, v)]
@@ -134,7 +135,7 @@ def test_split_of_one_projection_is_read_and_written_in_place(rng, dtype):
     same_bits(out, expected)
     same_bits(lse, expected_lse)
     grads = F.attention_backward(dout, *copies, expected, lse, **args)
-    for g, e in zip((*projection(dqkv), dgate), grads, strict=True):
+    for g, e in zip((*projection(dqkv), dgate), grads[:4], strict=True):
         same_bits(g, e)
     same_bits(F.attention(q, k, v, **args), expected)
 
@@ -148,7 +149,8 @@ def test_functional_copies_what_the_core_refuses(rng):
         copy = np.array(q, np.float64, order="C")
         same_bits(F.attention(q, copy, copy), F.attention(copy, copy, copy))
     with pytest.raises(ValueError, match="query has a stride of -64 bytes on axis 2, expected"):
-        _core.attention_forward(odd[0], x, x, None, None, None, 1.0, False, np.empty_like(x), None)
+        _core.attention_forward(odd[0], x, x, *[None] * 7, 1.0, -1, -1, 1, 0.0, 0, np.empty_like(x),
+                                None)
 
 
 @pytest.mark.parametrize("dtype, size", [(np.float32, 1e4), (np.float32, -1e4), (np.float64, 1e4),
@@ -160,7 +162,8 @@ def test_huge_scores(dtype, size, is_causal):
     out, expected = forward(c)[0], twin_forward(c)[0]
     assert np.isfinite(out).all()
     if dtype == np.float64:
-        near(out, expected)
+        # of a score of 1e5, float64 itself leaves an error of 1e-11 in the exponent
+        np.testing.assert_allclose(out, expected, atol=1e-11, rtol=0)
     for grad in backward(c):
         assert np.isfinite(grad).all()
     flat = c._replace(query=np.zeros_like(c.query))
@@ -270,12 +273,12 @@ def test_empty_arrays_of_endless_heads_return_at_once():
 ERRORS = [
     (dict(query=np.ones((1, 2, 3))), ValueError, "query has 3 dimensions, expected 4"),
     (dict(key=np.ones((1, 2, 3, 5))), ValueError, r"key.shape\[3\] is 5, expected D = 4"),
-    (dict(key=np.ones((1, 3, 3, 4))), ValueError, r"key.shape\[1\] is 3, expected H = 2"),
+    (dict(key=np.ones((1, 3, 3, 4))), ValueError, r"value.shape\[1\] is 2, expected G = 3"),
     (dict(value=np.ones((1, 2, 4, 4))), ValueError, r"value.shape\[2\] is 4, expected K = 3"),
     (dict(value=np.ones((1, 2, 3, 4), complex)), TypeError, "value has dtype complex128"),
     (dict(query=np.ones((1, 2, 3, 4), np.float16)), TypeError, "query has dtype float16"),
     (dict(query="text"), TypeError, "query has dtype <U4, expected float32 or float64"),
-    (dict(gate=np.ones(2)), ValueError, "gate has 1 dimensions, expected 2"),
+    (dict(gate=np.ones(2)), ValueError, "gate has 1 dimensions, expected 2 to 4"),
     (dict(gate=np.ones((2, 2))), ValueError, r"gate.shape\[0\] is 2, expected B = 1"),
     (dict(gate=[[1, np.nan]]), ValueError, "gate has values that are not finite"),
     (dict(scale=math.inf), ValueError, "scale is inf, expected a finite number"),
@@ -314,12 +317,12 @@ def test_outputs_must_not_overlap():
     lse = np.ones((1, 2, 3))
     buffer = np.ones(25)
     dq, dk = buffer[:24].reshape(x.shape), buffer[1:].reshape(x.shape)
-    args = (x, x, x, None, None, None, 1.0, False, x, lse, x)
+    args = (x, x, x, *[None] * 7, 1.0, -1, -1, 1, 0.0, 0, x, lse, x)
     with pytest.raises(ValueError, match="dquery overlaps dkey, expected separate memory"):
-        _core.attention_backward(*args, dq, dk, np.empty_like(x), None)
+        _core.attention_backward(*args, dq, dk, np.empty_like(x), None, None)
     twice = np.lib.stride_tricks.as_strided(np.ones(64), x.shape, (8, 32, 32, 8))
     with pytest.raises(ValueError, match="dquery overlaps itself, expected separate memory"):
-        _core.attention_backward(*args, twice, np.empty_like(x), np.empty_like(x), None)
+        _core.attention_backward(*args, twice, np.empty_like(x), np.empty_like(x), None, None)
     x.flags.writeable = False
     with pytest.raises(ValueError, match="out is read-only, expected a writeable array"):
         F.attention(x.copy(), x.copy(), x.copy(), out=x)

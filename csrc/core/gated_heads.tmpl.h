@@ -25,9 +25,9 @@ static FN(gl_attention) FN(sample_attention)(const FN(gl_gated_heads) *a, ptrdif
                                              REAL *qkv, REAL *out, REAL *lse) {
     const ptrdiff_t HD = a->H * a->D, row = 3*HD, head = a->D;
     return (FN(gl_attention)){
-        .B = 1, .H = a->H, .Tq = T, .Tk = T, .D = a->D, .E = a->D,
+        .B = 1, .H = a->H, .G = a->H, .Tq = T, .Tk = T, .D = a->D, .E = a->D,
         .q = {qkv, 0, head, row}, .k = {qkv + HD, 0, head, row}, .v = {qkv + 2*HD, 0, head, row},
-        .scale = a->scale, .causal = a->causal, .gate = a->gate + b*a->H,
+        .scale = a->scale, .left = -1, .right = a->causal ? 0 : -1, .gate = a->gate + b*a->H,
         .out = {out, 0, a->D, HD}, .lse = lse,
     };
 }

@@ -46,13 +46,18 @@ typedef struct {
     void (*rotate)(REAL *x, ptrdiff_t stride, const REAL *cosine, const REAL *sine, int inverse,
                    ptrdiff_t T, ptrdiff_t D);
 
-    // attention_kernels: scratch in bytes, aligned to GL_ALIGN
+    // attention_kernels, attention_backward_kernels: scratch in bytes, aligned to GL_ALIGN
     ptrdiff_t (*attention_forward_scratch)(ptrdiff_t D, ptrdiff_t E);
     ptrdiff_t (*attention_backward_scratch)(ptrdiff_t D, ptrdiff_t E);
+    ptrdiff_t (*attention_weights_scratch)(ptrdiff_t D);
     void (*attention_forward_block)(const FN(gl_attention) *a, ptrdiff_t b, ptrdiff_t h,
                                     ptrdiff_t q0, void *scratch);
-    void (*attention_backward_head)(const FN(gl_attention) *a, ptrdiff_t b, ptrdiff_t h,
+    void (*attention_weights_block)(const FN(gl_attention) *a, ptrdiff_t b, ptrdiff_t h,
+                                    ptrdiff_t r0, void *scratch);
+    void (*attention_backward_head)(const FN(gl_attention) *a, ptrdiff_t b, ptrdiff_t g,
                                     void *scratch);
+    void (*attention_bias_block)(const FN(gl_attention) *a, ptrdiff_t i, ptrdiff_t j, ptrdiff_t q0,
+                                 void *scratch);
 
     // bernoulli_kernels
     gl_result (*bernoulli_rows)(REAL *logp, REAL *entropy, const REAL *logits,

@@ -69,6 +69,43 @@ static inline REAL FN(exp_)(REAL x) {
     return x < lo ? 0 : x > hi ? (REAL)INFINITY : y;
 }
 
+// 2^x for x <= 0: what a softmax needs, in half the steps of exp_. Within 1.1 ulp for normal
+// results; results below the smallest normal number are 0; NaN stays NaN.
+static inline REAL FN(exp2_below_)(REAL x) {
+    const int single = sizeof(REAL) == 4;
+    const REAL shift = single ? (REAL)12582912.0 : (REAL)6755399441055744.0;  // 1.5 * 2^mantissa
+    const REAL lo = single ? -126 : -1022;
+
+    // n lands in the low bits of z
+    const REAL z = x + shift;
+    const REAL r = x - (z - shift);
+    REAL p;
+    if (single) {
+        p = (REAL)1.5453163360e-04;
+        p = FN(fma_)(p, r, (REAL)1.3390863314e-03);
+        p = FN(fma_)(p, r, (REAL)9.6180830151e-03);
+        p = FN(fma_)(p, r, (REAL)5.5503569543e-02);
+        p = FN(fma_)(p, r, (REAL)2.4022650719e-01);
+    } else {
+        p = (REAL)2.5729324177362304214e-11;
+        p = FN(fma_)(p, r, (REAL)4.455817908336064493e-10);
+        p = FN(fma_)(p, r, (REAL)7.0548973041554992774e-9);
+        p = FN(fma_)(p, r, (REAL)1.0178057087733941105e-7);
+        p = FN(fma_)(p, r, (REAL)1.321548680870556279e-6);
+        p = FN(fma_)(p, r, (REAL)1.5252733841556772589e-5);
+        p = FN(fma_)(p, r, (REAL)1.5403530393370733411e-4);
+        p = FN(fma_)(p, r, (REAL)1.3333558146406470697e-3);
+        p = FN(fma_)(p, r, (REAL)9.6181291076284794928e-3);
+        p = FN(fma_)(p, r, (REAL)5.5504108664821627039e-2);
+        p = FN(fma_)(p, r, (REAL)2.4022650695910071233e-1);
+    }
+    p = FN(fma_)(p, r, (REAL)0.69314718055994530942);
+    p = FN(fma_)(p, r, 1);
+    const UINT bias = single ? 127 : 1023;
+    const REAL y = p * FN(from_bits)((FN(to_bits)(z) + bias) << (single ? 23 : 52));
+    return x < lo ? 0 : y;
+}
+
 // log(x) as k log(2) + log(m), m in [sqrt(1/2), sqrt(2)), by the series of atanh. Within 1 ulp;
 // log(0) is -inf, of a negative number or NaN NaN.
 static inline REAL FN(log_)(REAL x) {

@@ -12,6 +12,12 @@
 #include "ppo_kernels.tmpl.h"
 #include "product_kernels.tmpl.h"
 
+#include "dropout_kernels.tmpl.h"
+#include "transpose_kernels.tmpl.h"
+
+#include "attention_scores_kernels.tmpl.h"
+
+#include "attention_backward_kernels.tmpl.h"
 #include "attention_kernels.tmpl.h"
 
 #ifndef KERNELS
@@ -26,8 +32,11 @@
         .rotate = rotate_##S,                                               \
         .attention_forward_scratch = attention_forward_scratch_##S,         \
         .attention_backward_scratch = attention_backward_scratch_##S,       \
+        .attention_weights_scratch = attention_weights_scratch_##S,         \
         .attention_forward_block = attention_forward_block_##S,             \
+        .attention_weights_block = attention_weights_block_##S,             \
         .attention_backward_head = attention_backward_head_##S,             \
+        .attention_bias_block = attention_bias_block_##S,                   \
         .gelu = gelu_##S,                                                   \
         .gelu_exact = gelu_exact_##S,                                       \
         .tanh_map = tanh_map_##S,                                           \

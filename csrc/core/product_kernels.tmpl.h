@@ -4,11 +4,11 @@
 // A tile of MR rows by two vectors is held in registers while k runs: one load of B feeds MR
 // multiply-adds.
 
+#ifndef PRODUCT_ROWS
 #define VEC GL_PASTE(vec, SUFFIX)
 #define FMA GL_PASTE(FMA, SUFFIX)
 #define VL (VECTOR_BYTES / (ptrdiff_t)sizeof(REAL))
 
-#ifndef PRODUCT_ROWS
 #if VECTOR_BYTES == 64
 #define PRODUCT_ROWS 12
 #else
@@ -82,6 +82,7 @@ static inline __attribute__((always_inline)) void FN(product_panel)(
     for (; m + MR <= M; m += MR)                                                              \
         FN(product_tile)(MR, NV, part, C + m*ldc, ldc, A + m*rsa, rsa, csa, B, ldb, K, accumulate);
     ROWS(PRODUCT_ROWS)
+    if (PRODUCT_ROWS > 8) ROWS(8)
     ROWS(4)
     ROWS(2)
     ROWS(1)
@@ -98,7 +99,3 @@ static void FN(product)(REAL *C, ptrdiff_t ldc, const REAL *A, ptrdiff_t rsa, pt
         FN(product_panel)(1, 0, C + n, ldc, A, rsa, csa, B + n, ldb, M, K, accumulate);
     if (n < N) FN(product_panel)(1, N - n, C + n, ldc, A, rsa, csa, B + n, ldb, M, K, accumulate);
 }
-
-#undef VEC
-#undef FMA
-#undef VL

@@ -3,47 +3,142 @@
 #include "../core/attention.h"
 #include "../core/gl_pool.h"
 
-// Arguments that forward and backward have in common stand first, in this order.
-enum { Q, K, V, GATE, QUERY_LENGTHS, KEY_LENGTHS, SCALE, CAUSAL, OUT, LSE, FORWARD_ARGS };
-enum { DOUT = FORWARD_ARGS, DQ, DK, DV, DGATE, BACKWARD_ARGS };
+// Arguments that all three functions have in common stand first, in this order.
+enum {
+    Q, K, V, GATE, QUERY_LENGTHS, KEY_LENGTHS, MASK, BLOCKS, BIAS, SLOPES, SCALE, LEFT, RIGHT, BLOCK,
+    DROPOUT, SEED, COMMON
+};
+enum { OUT = COMMON, LSE, FORWARD_ARGS };
+enum { DOUT = FORWARD_ARGS, DQ, DK, DV, DGATE, DBIAS, BACKWARD_ARGS };
+enum { ROWS = COMMON, WEIGHTS, WEIGHTS_ARGS };
 
+// M and N (mask), X and Y (bias), P (blocks): B or H, or 1 where one serves all; U likewise for Q.
 #define COMMON_SPEC                                                              \
     {"query", "BHQD", GLPY_REAL, GLPY_STRIDED},                                  \
-    {"key", "BHKD", GLPY_REAL, GLPY_STRIDED},                                    \
-    {"value", "BHKE", GLPY_REAL, GLPY_STRIDED},                                  \
+    {"key", "BGKD", GLPY_REAL, GLPY_STRIDED},                                    \
+    {"value", "BGKE", GLPY_REAL, GLPY_STRIDED},                                  \
     {"gate", "BH", GLPY_REAL, GLPY_OPTIONAL},                                    \
     {"query_lengths", "B", GLPY_INT64, GLPY_OPTIONAL},                           \
     {"key_lengths", "B", GLPY_INT64, GLPY_OPTIONAL},                             \
+    {"mask", "MNUK", GLPY_UINT8, GLPY_OPTIONAL},                                 \
+    {"block_mask", "PIJ", GLPY_UINT8, GLPY_OPTIONAL},                            \
+    {"bias", "XYQK", GLPY_REAL, GLPY_OPTIONAL},                                  \
+    {"alibi_slopes", "H", GLPY_REAL, GLPY_OPTIONAL},                             \
     {"scale", NULL, GLPY_FLOAT, 0},                                              \
-    {"is_causal", NULL, GLPY_FLAG, 0}
+    {"left", NULL, GLPY_INT, 0},                                                 \
+    {"right", NULL, GLPY_INT, 0},                                                \
+    {"block_size", NULL, GLPY_INT, 0},                                           \
+    {"dropout_p", NULL, GLPY_FLOAT, 0},                                          \
+    {"seed", NULL, GLPY_INT, 0}
 
 #define HEADS(i) {c->data[i], c->stride[i][0], c->stride[i][1], c->stride[i][2]}
+
+// The same where axes of length 1 serve all.
+#define SHARED(i) {c->data[i], shared(c, i, 0), shared(c, i, 1), shared(c, i, 2)}
+
+static ptrdiff_t shared(const glpy_call *c, int i, int axis) {
+    return c->data[i] && GLPY_DIM(*c, c->spec[i].shape[axis]) == 1 ? 0 : c->stride[i][axis];
+}
+
+static ptrdiff_t blocks_in(ptrdiff_t T, ptrdiff_t block) { return T == 0 ? 0 : (T - 1) / block + 1; }
+
+// A block longer than everything is as good as one of just that length, and overflows nothing.
+static ptrdiff_t block_size(const glpy_call *c) {
+    const ptrdiff_t longest = GL_MAX(GLPY_DIM(*c, 'Q'), GLPY_DIM(*c, 'K'));
+    return GL_MIN(c->integer[BLOCK], GL_MAX(longest, 1));
+}
 
 // The struct of the core from the parsed arguments, in either type.
 #define FILL(TYPE)                                                                            \
     {                                                                                         \
-        .B = GLPY_DIM(*c, 'B'), .H = GLPY_DIM(*c, 'H'), .Tq = GLPY_DIM(*c, 'Q'),              \
-        .Tk = GLPY_DIM(*c, 'K'), .D = GLPY_DIM(*c, 'D'), .E = GLPY_DIM(*c, 'E'),              \
-        .q = HEADS(Q), .k = HEADS(K), .v = HEADS(V), .scale = (TYPE)c->num[SCALE],            \
-        .causal = (int)c->integer[CAUSAL], .gate = c->data[GATE],                             \
+        .B = GLPY_DIM(*c, 'B'), .H = GLPY_DIM(*c, 'H'), .G = GLPY_DIM(*c, 'G'),               \
+        .Tq = GLPY_DIM(*c, 'Q'), .Tk = GLPY_DIM(*c, 'K'), .D = GLPY_DIM(*c, 'D'),             \
+        .E = GLPY_DIM(*c, 'E'), .q = HEADS(Q), .k = HEADS(K), .v = HEADS(V),                  \
+        .scale = (TYPE)c->num[SCALE], .gate = c->data[GATE],                                  \
         .query_lengths = c->data[QUERY_LENGTHS], .key_lengths = c->data[KEY_LENGTHS],         \
-        .out = HEADS(OUT), .lse = c->data[LSE],                                               \
+        .left = c->integer[LEFT], .right = c->integer[RIGHT], .mask = SHARED(MASK),           \
+        .blocks = c->data[BLOCKS], .block = block_size(c),                                    \
+        .blocks_h = shared(c, BLOCKS, 0), .bias = SHARED(BIAS), .slopes = c->data[SLOPES],    \
+        .dropout = c->num[DROPOUT], .seed = (uint64_t)c->integer[SEED],                       \
     }
 
 static gl_attention_f32 fill_f32(const glpy_call *c) { return (gl_attention_f32)FILL(float); }
 static gl_attention_f64 fill_f64(const glpy_call *c) { return (gl_attention_f64)FILL(double); }
 
-static int check_lengths(const glpy_call *c) {
-    gl_result r = gl_lengths_check(c->data[QUERY_LENGTHS], GLPY_DIM(*c, 'B'), GLPY_DIM(*c, 'Q'));
-    PyObject *none = glpy_return(c, r, "query_lengths", "0 to the number of queries");
-    if (none == NULL) return -1;
-    Py_DECREF(none);
-    r = gl_lengths_check(c->data[KEY_LENGTHS], GLPY_DIM(*c, 'B'), GLPY_DIM(*c, 'K'));
-    none = glpy_return(c, r, "key_lengths", "0 to the number of keys");
-    if (none == NULL) return -1;
-    Py_DECREF(none);
+static int refuse(const glpy_call *c, const char *what, ptrdiff_t has, const char *expected) {
+    PyErr_Format(PyExc_ValueError, "%s: %s is %zd, expected %s", c->function, what, has, expected);
+    return -1;
+}
+
+// Axis `axis` of argument i must have the size of `letter`, or 1.
+static int check_shared(const glpy_call *c, int i, int axis, char letter) {
+    const ptrdiff_t has = c->data[i] ? GLPY_DIM(*c, c->spec[i].shape[axis]) : 1;
+    if (has == 1 || has == GLPY_DIM(*c, letter)) return 0;
+    PyErr_Format(PyExc_ValueError, "%s: %s.shape[%d] is %zd, expected 1 or %c = %zd", c->function,
+                 c->spec[i].name, axis, has, letter, GLPY_DIM(*c, letter));
+    return -1;
+}
+
+static int check_lengths(const glpy_call *c, int i, char letter, const char *expected) {
+    const gl_result r = gl_lengths_check(c->data[i], GLPY_DIM(*c, 'B'), GLPY_DIM(*c, letter));
+    PyObject *none = glpy_return(c, r, c->spec[i].name, expected);
+    Py_XDECREF(none);
+    return none ? 0 : -1;
+}
+
+// What letters cannot say.
+static int check_options(const glpy_call *c) {
+    const ptrdiff_t H = GLPY_DIM(*c, 'H'), G = GLPY_DIM(*c, 'G'), block = c->integer[BLOCK];
+    if (G == 0 ? H > 0 : H % G != 0) return refuse(c, "key.shape[1]", G, "a divisor of H");
+    if (check_shared(c, MASK, 0, 'B') < 0 || check_shared(c, MASK, 1, 'H') < 0 ||
+        check_shared(c, MASK, 2, 'Q') < 0 || check_shared(c, BIAS, 0, 'B') < 0 ||
+        check_shared(c, BIAS, 1, 'H') < 0 || check_shared(c, BLOCKS, 0, 'H') < 0)
+        return -1;
+    if (c->integer[LEFT] < -1) return refuse(c, "left", c->integer[LEFT], "at least -1");
+    if (c->integer[RIGHT] < -1) return refuse(c, "right", c->integer[RIGHT], "at least -1");
+    if (c->data[BLOCKS]) {
+        if (block < 1) return refuse(c, "block_size", block, "at least 1");
+        if (GLPY_DIM(*c, 'I') != blocks_in(GLPY_DIM(*c, 'Q'), block))
+            return refuse(c, "block_mask.shape[1]", GLPY_DIM(*c, 'I'), "one for each block of queries");
+        if (GLPY_DIM(*c, 'J') != blocks_in(GLPY_DIM(*c, 'K'), block))
+            return refuse(c, "block_mask.shape[2]", GLPY_DIM(*c, 'J'), "one for each block of keys");
+    }
+    if (!(c->num[DROPOUT] >= 0 && c->num[DROPOUT] < 1)) {
+        PyErr_Format(PyExc_ValueError, "%s: dropout_p is out of range, expected 0 <= dropout_p < 1",
+                     c->function);
+        return -1;
+    }
+    if (check_lengths(c, QUERY_LENGTHS, 'Q', "0 to the number of queries") < 0) return -1;
+    return check_lengths(c, KEY_LENGTHS, 'K', "0 to the number of keys");
+}
+
+// Parse, check and fill both structs; the one of the other type is not used.
+static int prepare(glpy_call *c, gl_attention_f32 *a32, gl_attention_f64 *a64, const char *function,
+                   const glpy_spec *spec, int n, PyObject *const *args, Py_ssize_t nargs) {
+    if (glpy_parse(c, function, spec, n, args, nargs) < 0 || check_options(c) < 0) return -1;
+    *a32 = fill_f32(c);
+    *a64 = fill_f64(c);
     return 0;
 }
+
+// Lease the workspace, run the core without the GIL.
+#define RUN(function)                                                                      \
+    const int nth = gl_pool_threads();                                                     \
+    void *work = glpy_workspace(c, c->is_f32 ? function##_workspace_f32(&a32, nth)         \
+                                             : function##_workspace_f64(&a64, nth));       \
+    if (work == NULL) return NULL;                                                         \
+    Py_BEGIN_ALLOW_THREADS                                                                 \
+    if (c->is_f32)                                                                         \
+        function##_f32(&a32, work, nth);                                                   \
+    else                                                                                   \
+        function##_f64(&a64, work, nth);                                                   \
+    Py_END_ALLOW_THREADS                                                                   \
+    Py_RETURN_NONE
+
+#define SET(member, value) (a32.member = value, a64.member = value)
+#define SET_HEADS(member, i)                                  \
+    (a32.member = (__typeof__(a32.member))HEADS(i),           \
+     a64.member = (__typeof__(a64.member))HEADS(i))
 
 static PyObject *attention_forward(PyObject *Py_UNUSED(mod), PyObject *const *args,
                                    Py_ssize_t nargs) {
@@ -52,23 +147,13 @@ static PyObject *attention_forward(PyObject *Py_UNUSED(mod), PyObject *const *ar
         {"out", "BHQE", GLPY_REAL, GLPY_OUT | GLPY_STRIDED},
         {"lse", "BHQ", GLPY_REAL, GLPY_OUT | GLPY_OPTIONAL},
     };
-    glpy_call c;
-    if (glpy_parse(&c, "attention_forward", spec, FORWARD_ARGS, args, nargs) < 0) return NULL;
-    if (check_lengths(&c) < 0) return NULL;
-    const gl_attention_f32 a32 = fill_f32(&c);
-    const gl_attention_f64 a64 = fill_f64(&c);
-    const int nth = gl_pool_threads();
-    void *work = glpy_workspace(&c, c.is_f32 ? gl_attention_forward_workspace_f32(&a32, nth)
-                                             : gl_attention_forward_workspace_f64(&a64, nth));
-    if (work == NULL) return NULL;
-
-    Py_BEGIN_ALLOW_THREADS
-    if (c.is_f32)
-        gl_attention_forward_f32(&a32, work, nth);
-    else
-        gl_attention_forward_f64(&a64, work, nth);
-    Py_END_ALLOW_THREADS
-    Py_RETURN_NONE;
+    glpy_call call, *c = &call;
+    gl_attention_f32 a32;
+    gl_attention_f64 a64;
+    if (prepare(c, &a32, &a64, "attention_forward", spec, FORWARD_ARGS, args, nargs) < 0) return NULL;
+    SET_HEADS(out, OUT);
+    SET(lse, c->data[LSE]);
+    RUN(gl_attention_forward);
 }
 
 static PyObject *attention_backward(PyObject *Py_UNUSED(mod), PyObject *const *args,
@@ -79,44 +164,66 @@ static PyObject *attention_backward(PyObject *Py_UNUSED(mod), PyObject *const *a
         {"lse", "BHQ", GLPY_REAL, 0},
         {"dout", "BHQE", GLPY_REAL, GLPY_STRIDED},
         {"dquery", "BHQD", GLPY_REAL, GLPY_OUT | GLPY_STRIDED},
-        {"dkey", "BHKD", GLPY_REAL, GLPY_OUT | GLPY_STRIDED},
-        {"dvalue", "BHKE", GLPY_REAL, GLPY_OUT | GLPY_STRIDED},
+        {"dkey", "BGKD", GLPY_REAL, GLPY_OUT | GLPY_STRIDED},
+        {"dvalue", "BGKE", GLPY_REAL, GLPY_OUT | GLPY_STRIDED},
         {"dgate", "BH", GLPY_REAL, GLPY_OUT | GLPY_OPTIONAL},
+        {"dbias", "XYQK", GLPY_REAL, GLPY_OUT | GLPY_OPTIONAL},
     };
     glpy_call call, *c = &call;
-    if (glpy_parse(c, "attention_backward", spec, BACKWARD_ARGS, args, nargs) < 0) return NULL;
-    if (check_lengths(c) < 0) return NULL;
-    gl_attention_f32 a32 = fill_f32(c);
-    gl_attention_f64 a64 = fill_f64(c);
-#define GRADIENTS(a)                                                          \
-    (a).dout = (__typeof__((a).dout))HEADS(DOUT);                             \
-    (a).dq = (__typeof__((a).dq))HEADS(DQ);                                   \
-    (a).dk = (__typeof__((a).dk))HEADS(DK);                                   \
-    (a).dv = (__typeof__((a).dv))HEADS(DV);                                   \
-    (a).dgate = c->data[DGATE];
-    GRADIENTS(a32)
-    GRADIENTS(a64)
-    const int nth = gl_pool_threads();
-    void *work = glpy_workspace(c, c->is_f32 ? gl_attention_backward_workspace_f32(&a32, nth)
-                                             : gl_attention_backward_workspace_f64(&a64, nth));
-    if (work == NULL) return NULL;
-
-    Py_BEGIN_ALLOW_THREADS
-    if (c->is_f32)
-        gl_attention_backward_f32(&a32, work, nth);
-    else
-        gl_attention_backward_f64(&a64, work, nth);
-    Py_END_ALLOW_THREADS
-    Py_RETURN_NONE;
+    gl_attention_f32 a32;
+    gl_attention_f64 a64;
+    if (prepare(c, &a32, &a64, "attention_backward", spec, BACKWARD_ARGS, args, nargs) < 0)
+        return NULL;
+    if (c->data[DBIAS] && !c->data[BIAS]) {
+        PyErr_SetString(PyExc_ValueError,
+                        "attention_backward: dbias is given without bias, expected None");
+        return NULL;
+    }
+    SET_HEADS(out, OUT);
+    SET(lse, c->data[LSE]);
+    SET_HEADS(dout, DOUT);
+    SET_HEADS(dq, DQ);
+    SET_HEADS(dk, DK);
+    SET_HEADS(dv, DV);
+    SET(dgate, c->data[DGATE]);
+    SET(dbias, c->data[DBIAS]);
+    SET(biases_b, GLPY_DIM(*c, 'X'));
+    SET(biases_h, GLPY_DIM(*c, 'Y'));
+    RUN(gl_attention_backward);
 }
 
+static PyObject *attention_weights(PyObject *Py_UNUSED(mod), PyObject *const *args,
+                                   Py_ssize_t nargs) {
+    static const glpy_spec spec[WEIGHTS_ARGS] = {
+        COMMON_SPEC,
+        {"rows", "R", GLPY_INT64, 0},
+        {"weights", "BHRK", GLPY_REAL, GLPY_OUT},
+    };
+    glpy_call call, *c = &call;
+    gl_attention_f32 a32;
+    gl_attention_f64 a64;
+    if (prepare(c, &a32, &a64, "attention_weights", spec, WEIGHTS_ARGS, args, nargs) < 0) return NULL;
+    const int64_t *rows = c->data[ROWS];
+    for (ptrdiff_t r = 0; r < GLPY_DIM(*c, 'R'); r++)
+        if (rows[r] < 0 || rows[r] >= GLPY_DIM(*c, 'Q'))
+            return glpy_return(c, (gl_result){GL_EINDEX, r}, "rows", "0 to the number of queries - 1");
+    SET(rows, rows);
+    SET(R, GLPY_DIM(*c, 'R'));
+    SET(weights, c->data[WEIGHTS]);
+    RUN(gl_attention_weights);
+}
+
+#define COMMON_NAMES                                                                          \
+    "query, key, value, gate, query_lengths, key_lengths, mask, block_mask, bias, "           \
+    "alibi_slopes, scale, left, right, block_size, dropout_p, seed, "
+
 PyMethodDef glpy_attention_methods[] = {
-    GLPY_METHOD(attention_forward,
-                "query, key, value, gate, query_lengths, key_lengths, scale, is_causal, out, lse, /",
+    GLPY_METHOD(attention_forward, COMMON_NAMES "out, lse, /",
                 "Softmax attention of every open head; lse may be None."),
     GLPY_METHOD(attention_backward,
-                "query, key, value, gate, query_lengths, key_lengths, scale, is_causal, out, lse, "
-                "dout, dquery, dkey, dvalue, dgate, /",
-                "Gradients of attention_forward; dgate may be None."),
+                COMMON_NAMES "out, lse, dout, dquery, dkey, dvalue, dgate, dbias, /",
+                "Gradients of attention_forward; dgate and dbias may be None."),
+    GLPY_METHOD(attention_weights, COMMON_NAMES "rows, weights, /",
+                "Rows of softmax of the queries named by rows; values are not read."),
     {NULL, NULL, 0, NULL},
 };

@@ -86,16 +86,20 @@ static void run_attention(arena *m, int nth) {
     static const int64_t lengths[B] = {T, 101};
     float *gate = draw(m, B*H);
     gate[1] = 0;
+    static const int64_t rows[3] = {0, 149, 70};
     gl_attention_f32 a = {
-        .B = B, .H = H, .Tq = T, .Tk = T, .D = D, .E = D, .scale = 0.25f, .causal = 1, .gate = gate,
-        .query_lengths = lengths, .key_lengths = lengths,
+        .B = B, .H = H, .G = H, .Tq = T, .Tk = T, .D = D, .E = D, .scale = 0.25f, .left = 90,
+        .right = 0, .gate = gate, .query_lengths = lengths, .key_lengths = lengths,
+        .bias = {draw(m, T*T), 0, 0, T}, .dropout = 0.1, .seed = 7,
         .q = {draw(m, n), b, h, D}, .k = {draw(m, n), b, h, D}, .v = {draw(m, n), b, h, D},
         .dout = {draw(m, n), b, h, D}, .out = {take(m, n), b, h, D}, .lse = take(m, B*H*T),
         .dq = {take(m, n), b, h, D}, .dk = {take(m, n), b, h, D}, .dv = {take(m, n), b, h, D},
-        .dgate = take(m, B*H),
+        .dgate = take(m, B*H), .dbias = take(m, T*T), .biases_b = 1, .biases_h = 1,
+        .rows = rows, .R = 3, .weights = take(m, B*H*3*T),
     };
     CALL(gl_attention_forward, &a, nth);
     CALL(gl_attention_backward, &a, nth);
+    CALL(gl_attention_weights, &a, nth);
 }
 
 static void run_heads(arena *m, int nth) {

@@ -43,7 +43,8 @@ def gated_heads_backward(dy, x, gate, param, lengths=None, angle=None, is_causal
         dout = gate[b, h] * dy_b @ param["wo"][h].T
 
         # forward: out = attention(q, k, v), q and k rotated
-        dq, dk, dv, _ = attention_backward(*(a[None, None] for a in (dout, q, k, v)), is_causal)
+        dq, dk, dv, _, _ = attention_backward(*(a[None, None] for a in (dout, q, k, v)),
+                                             is_causal=is_causal)
         dq, dk, dv = dq[0, 0], dk[0, 0], dv[0, 0]
         if angle is not None:
             dq, dk = rotate(dq, -angle[:T]), rotate(dk, -angle[:T])
@@ -77,7 +78,7 @@ def project(n, h, param, angle):
 
 def attend(q, k, v, is_causal):
     """Attention of one head of one sample."""
-    return attention(q[None, None], k[None, None], v[None, None], is_causal)[0][0, 0]
+    return attention(*(a[None, None] for a in (q, k, v)), is_causal=is_causal)[0][0, 0]
 
 
 def token_shift(n, shift):

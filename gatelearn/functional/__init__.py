@@ -15,7 +15,7 @@ from gatelearn.functional.activation import (
     tanh_backward,
 )
 from gatelearn.functional.advantage import gae, leave_one_out
-from gatelearn.functional.attention import attention, attention_backward
+from gatelearn.functional.attention import attention, attention_backward, attention_weights
 from gatelearn.functional.bernoulli import (
     bernoulli_backward,
     bernoulli_entropy,
@@ -50,6 +50,7 @@ __all__ = [
     "adamw_step",
     "attention",
     "attention_backward",
+    "attention_weights",
     "bernoulli_backward",
     "bernoulli_entropy",
     "bernoulli_kl",

@@ -18,7 +18,7 @@ class Case(NamedTuple):
     gate: np.ndarray | None
     query_lengths: np.ndarray | None
     key_lengths: np.ndarray | None
-    forms: dict = {}  # the other options of attention
+    forms: dict  # the other options of attention
 
     @property
     def inputs(self):

@@ -88,7 +88,8 @@ def test_gradients_by_central_differences(name):
         np.testing.assert_allclose(grads[-1], expected, atol=2e-8, rtol=1e-6)
 
 
-@pytest.mark.parametrize("shape", [(300, 31), (3, 1, 31), (1, 1, 31), (2, 1, 1, 31), (2, 3, 300, 1)])
+@pytest.mark.parametrize("shape", [(300, 31), (3, 1, 31), (1, 1, 31), (2, 1, 1, 31),
+                                   (2, 3, 300, 1)])
 def test_bias_and_its_gradient_broadcast(rng, shape):
     bias = rng.standard_normal(shape)
     c = case(2, np.float64, 2, 3, 300, 31, 4, 4, bias=bias)
@@ -275,7 +276,7 @@ def test_keys_that_nobody_sees_are_not_read(form):
 X = np.ones((1, 2, 3, 4))
 ERRORS = [
     (dict(key=np.ones((1, 4, 3, 4)), value=np.ones((1, 4, 3, 4))), ValueError,
-     r"key.shape\[1\] is 4, expected a divisor of H"),
+     r"key.shape\[1\] is 4, expected a divisor of H = 2"),
     (dict(mask=np.ones((3, 2), bool)), ValueError,
      r"mask has shape \(3, 2\), expected one that broadcasts to \(1, 2, 3, 3\)"),
     (dict(mask=np.ones((2, 1, 3, 3), bool)), ValueError, "mask has shape .* broadcasts to"),
@@ -284,9 +285,9 @@ ERRORS = [
     (dict(bias=np.ones((3, 3, 3))), ValueError, r"bias has shape \(3, 3, 3\), expected one"),
     (dict(bias=np.ones((3, 3), complex)), TypeError, "bias has dtype complex128"),
     (dict(block_mask=np.ones((2, 1), bool)), ValueError,
-     r"block_mask.shape\[1\] is 2, expected one for each block of queries"),
+     r"block_mask.shape\[1\] is 2, expected blocks = 1"),
     (dict(block_mask=np.ones((1, 2), bool)), ValueError,
-     r"block_mask.shape\[2\] is 2, expected one for each block of keys"),
+     r"block_mask.shape\[2\] is 2, expected blocks = 1"),
     (dict(block_mask=np.ones((3, 1, 1), bool)), ValueError,
      r"block_mask.shape\[0\] is 3, expected 1 or H = 2"),
     (dict(block_mask=np.ones((1, 1), bool), block_size=0), ValueError,
@@ -301,7 +302,8 @@ ERRORS = [
     (dict(dropout_p=np.nan, seed=0), ValueError, "dropout_p is nan, expected"),
     (dict(dropout_p=0.5), ValueError, r"seed is None, expected an integer in \[0, 2\*\*63\)"),
     (dict(dropout_p=0.5, seed=-1), ValueError, "seed is -1, expected an integer"),
-    (dict(gate=np.ones((1, 2, 4))), ValueError, r"gate has shape \(1, 2, 4\), expected \(1, 2, 3\)"),
+    (dict(gate=np.ones((1, 2, 4))), ValueError,
+     r"gate has shape \(1, 2, 4\), expected \(1, 2, 3\)"),
 ]
 
 

@@ -70,13 +70,21 @@ REGISTRY = {
     "GatedMLP": lambda: (nn.GatedMLP(4, 6), normal(3, 5, 4), open_gates(3)),
     "GatedMLP-closed": lambda: (nn.GatedMLP(4, 6), normal(3, 5, 4), CLOSED_HEADS[:, 0].copy(),
                                 np.array([5, 3, 1])),
+    "MultiHeadAttention": lambda: (nn.MultiHeadAttention(6, 2, is_causal=True), normal(2, 4, 6)),
+    "MultiHeadAttention-cross": lambda: (
+        nn.MultiHeadAttention(8, 4, kv_heads=2, memory_width=3, output_gate="head", bias=True),
+        normal(2, 4, 8), normal(2, 5, 3), open_gates(2, 4), normal(1, 4, 4, 5)),
+    "MultiHeadAttention-element": lambda: (
+        nn.MultiHeadAttention(4, 2, kv_heads=1, output_gate="element", window=(1, 1)),
+        normal(2, 5, 4), normal(2, 5, 4, seed=2)),
     "Block": lambda: (nn.Block(8, 2, 12), normal(3, 5, 8), open_gates(3, 3)),
     "Transformer": lambda: (Reading(), open_gates(2, 2, 3)),
 }
 
 
 def as_tuple(grads):
-    return grads if isinstance(grads, tuple) else () if grads is None else (grads,)
+    grads = grads if isinstance(grads, tuple) else (grads,)
+    return tuple(g for g in grads if g is not None)
 
 
 def all_layers():

@@ -10,18 +10,21 @@ typedef struct {
 // Turn a row of scores into 2^(score - top) and take it into top and sum; returns the factor by
 // which all earlier terms shrink.
 static REAL FN(softmax_step)(REAL *p, ptrdiff_t wide, REAL *top, REAL *sum) {
-    const REAL far = FN(row_max)(p, wide);
-    const REAL new = far > *top ? far : *top;
+    REAL lane[LANES];
+    EACH_LANE(k) lane[k] = *top;
+    for (ptrdiff_t s = 0; s < wide; s += LANES)
+        EACH_LANE(k) lane[k] = p[s + k] > lane[k] ? p[s + k] : lane[k];
+    const REAL new = FN(fold_max)(lane);
     const REAL shift = new == -(REAL)INFINITY ? 0 : new;
     const REAL shrink = FN(exp2_below_)(*top - shift);
-    REAL lane[LANES] = {0};
+    EACH_LANE(k) lane[k] = 0;
     for (ptrdiff_t s = 0; s < wide; s += LANES)
         EACH_LANE(k) {
             const REAL y = FN(exp2_below_)(p[s + k] - shift);
             p[s + k] = y;
             lane[k] += y;
         }
-    *sum = *sum * shrink + FN(fold_lanes)(lane);
+    *sum = *sum * shrink + FN(fold_add)(lane);
     *top = new;
     return shrink;
 }

@@ -108,7 +108,7 @@ static int FN(rows_finite)(const REAL *x, ptrdiff_t stride, ptrdiff_t n, ptrdiff
             for (int k = 0; k < LANES; k++) lane[k] += x_s[d + k] * 0;
         for (; d < D; d++) lane[0] += x_s[d] * 0;
     }
-    return FN(fold_lanes)(lane) == 0;
+    return FN(fold_add)(lane) == 0;
 }
 
 // Is some key of a range hidden from some of the rows t .. t + m that see the others?

@@ -25,7 +25,7 @@ static inline FN(choices) FN(choices_of)(const REAL *x, ptrdiff_t K) {
             dot[k] += w * y;
         }
     }
-    return (FN(choices)){max, FN(fold_lanes)(sum), FN(fold_lanes)(dot)};
+    return (FN(choices)){max, FN(fold_add)(sum), FN(fold_add)(dot)};
 }
 
 static gl_result FN(categorical_rows)(REAL *logp, REAL *entropy, const REAL *logits,
@@ -62,7 +62,7 @@ static gl_result FN(categorical_sample_rows)(int64_t *actions, REAL *logp, const
                 const REAL *t = FN(choices_at)(tail, x, c, K);
                 EACH_LANE(k) lane[k] += FN(exp_)(t[k] - max);
             }
-            segment[n] = (double)FN(fold_lanes)(lane);
+            segment[n] = (double)FN(fold_add)(lane);
             total += segment[n];
         }
         if (!(total > 0 && total < (double)INFINITY)) return (gl_result){GL_ENONFINITE, i};
@@ -139,7 +139,7 @@ static void FN(categorical_kl_rows)(REAL *kl, REAL *dp, REAL *dq, const REAL *dk
                 sum[k] += w == 0 ? 0 : w * ((tp[k] - max_p - log_p) - (tq[k] - max_q - log_q));
             }
         }
-        const REAL total = FN(fold_lanes)(sum);
+        const REAL total = FN(fold_add)(sum);
         if (kl) kl[i] = K > 0 ? total : (REAL)NAN;
         if (!dp && !dq) continue;
 

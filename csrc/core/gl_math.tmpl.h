@@ -182,19 +182,13 @@ static inline REAL FN(sigmoid_)(REAL x) { return 1 / (1 + FN(exp_)(-x)); }
 
 // Sum and dot product over LANES accumulators: gcc vectorises them without changing the order,
 // so every instruction set gives the same bits.
-static inline REAL FN(fold_lanes)(REAL *lane) {
-    for (int w = LANES / 2; w > 0; w /= 2)
-        for (int i = 0; i < w; i++) lane[i] += lane[i + w];
-    return lane[0];
-}
-
 static inline REAL FN(sum_)(const REAL *x, ptrdiff_t n) {
     REAL lane[LANES] = {0};
     ptrdiff_t i = 0;
     for (; i + LANES <= n; i += LANES)
         EACH_LANE(k) lane[k] += x[i + k];
     for (; i < n; i++) lane[i % LANES] += x[i];
-    return FN(fold_lanes)(lane);
+    return FN(fold_add)(lane);
 }
 
 static inline REAL FN(dot_)(const REAL *x, const REAL *y, ptrdiff_t n) {
@@ -203,7 +197,7 @@ static inline REAL FN(dot_)(const REAL *x, const REAL *y, ptrdiff_t n) {
     for (; i + LANES <= n; i += LANES)
         EACH_LANE(k) lane[k] += x[i + k] * y[i + k];
     for (; i < n; i++) lane[i % LANES] += x[i] * y[i];
-    return FN(fold_lanes)(lane);
+    return FN(fold_add)(lane);
 }
 
 // The largest of n values; NaN is passed over.
@@ -219,7 +213,5 @@ static inline REAL FN(row_max)(const REAL *x, ptrdiff_t n) {
     for (; i + LANES <= n; i += LANES)
         EACH_LANE(k) lane[k] = x[i + k] > lane[k] ? x[i + k] : lane[k];
     for (int k = 0; i < n; i++, k++) lane[k] = x[i] > lane[k] ? x[i] : lane[k];
-    for (int w = LANES / 2; w > 0; w /= 2)
-        for (int k = 0; k < w; k++) lane[k] = lane[k + w] > lane[k] ? lane[k + w] : lane[k];
-    return lane[0];
+    return FN(fold_max)(lane);
 }

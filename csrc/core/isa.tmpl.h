@@ -36,8 +36,22 @@
 #define FMA_f64(a, b, c) ((a) * (b) + (c))
 #endif
 
+// A vector of one value.
+#if VECTOR_BYTES == 64
+#define SPLAT_f32(x) ((vec_f32)_mm512_set1_ps(x))
+#define SPLAT_f64(x) ((vec_f64)_mm512_set1_pd(x))
+#elif VECTOR_BYTES == 32
+#define SPLAT_f32(x) ((vec_f32)_mm256_set1_ps(x))
+#define SPLAT_f64(x) ((vec_f64)_mm256_set1_pd(x))
+#else
+#define SPLAT_f32(x) ((vec_f32){0} + (x))
+#define SPLAT_f64(x) ((vec_f64){0} + (x))
+#endif
+
 typedef float vec_f32 __attribute__((vector_size(VECTOR_BYTES)));
 typedef double vec_f64 __attribute__((vector_size(VECTOR_BYTES)));
+
+#include "fold.tmpl.h"
 
 #define REAL float
 #define UINT uint32_t

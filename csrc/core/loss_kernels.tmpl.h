@@ -21,7 +21,7 @@ static inline __attribute__((always_inline)) REAL FN(row_exp)(int store, REAL *y
         for (ptrdiff_t at = 0; at < whole; at += LANES)
             EACH_LANE(k) lane[k] += e[at + k];
     }
-    return FN(fold_lanes)(lane);
+    return FN(fold_add)(lane);
 }
 
 static void FN(softmax_rows)(REAL *y, const REAL *x, ptrdiff_t N, ptrdiff_t V) {

@@ -11,7 +11,7 @@ static void FN(layer_norm_rows)(REAL *out, REAL *mean, REAL *rstd, const REAL *x
         for (; c + LANES <= C; c += LANES)
             EACH_LANE(k) lane[k] += (x_i[c + k] - m) * (x_i[c + k] - m);
         for (; c < C; c++) lane[c % LANES] += (x_i[c] - m) * (x_i[c] - m);
-        const REAL r = 1 / MATH(sqrt)(FN(fold_lanes)(lane) / (REAL)C + eps);
+        const REAL r = 1 / MATH(sqrt)(FN(fold_add)(lane) / (REAL)C + eps);
 
         GL_IVDEP
         for (c = 0; c < C; c++) out_i[c] = (x_i[c] - m) * r * weight[c] + bias[c];
@@ -46,8 +46,8 @@ static void FN(layer_norm_rows_backward)(REAL *dx, REAL *dweight, REAL *dbias, c
             a[c % LANES] += dn;
             b[c % LANES] += dn * ((x_i[c] - m) * r);
         }
-        const REAL mean_dn = FN(fold_lanes)(a) / (REAL)C;
-        const REAL mean_dn_n = FN(fold_lanes)(b) / (REAL)C;
+        const REAL mean_dn = FN(fold_add)(a) / (REAL)C;
+        const REAL mean_dn_n = FN(fold_add)(b) / (REAL)C;
 
         GL_IVDEP
         for (c = 0; c < C; c++) {

@@ -7,6 +7,7 @@
 #ifndef PRODUCT_ROWS
 #define VEC GL_PASTE(vec, SUFFIX)
 #define FMA GL_PASTE(FMA, SUFFIX)
+#define SPLAT GL_PASTE(SPLAT, SUFFIX)
 #define VL (VECTOR_BYTES / (ptrdiff_t)sizeof(REAL))
 
 #if VECTOR_BYTES == 64
@@ -56,7 +57,7 @@ static inline __attribute__((always_inline)) void FN(product_tile)(
             b[v] = part ? FN(load_part)(B + k*ldb, part) : FN(load)(B + k*ldb + v*VL);
 #pragma GCC unroll 16
         for (int m = 0; m < MR; m++) {
-            const VEC a = (VEC){0} + A[m*rsa + k*csa];
+            const VEC a = SPLAT(A[m*rsa + k*csa]);
 #pragma GCC unroll 2
             for (int v = 0; v < NV; v++) acc[m][v] = FMA(a, b[v], acc[m][v]);
         }

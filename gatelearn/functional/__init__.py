@@ -15,7 +15,12 @@ from gatelearn.functional.activation import (
     tanh_backward,
 )
 from gatelearn.functional.advantage import gae, leave_one_out
-from gatelearn.functional.attention import attention, attention_backward, attention_weights
+from gatelearn.functional.attention import (
+    Window,
+    attention,
+    attention_backward,
+    attention_weights,
+)
 from gatelearn.functional.bernoulli import (
     bernoulli_backward,
     bernoulli_entropy,
@@ -47,6 +52,7 @@ from gatelearn.functional.optim import adamw_step, grad_norm
 from gatelearn.functional.ppo import ppo_loss
 
 __all__ = [
+    "Window",
     "adamw_step",
     "attention",
     "attention_backward",

@@ -157,7 +157,7 @@ def attention(query: ArrayLike, key: ArrayLike, value: ArrayLike, *,
     return_lse : bool, default False
         Also return the log-sum-exp of the scores, which `attention_backward` needs.
     out : ndarray, shape (B, H, Tq, E), optional
-        Where to write.
+        Where to write; heads and time may be strided.
 
     Returns
     -------
@@ -207,7 +207,7 @@ def attention(query: ArrayLike, key: ArrayLike, value: ArrayLike, *,
                        scale=scale, gate=gate, query_lengths=query_lengths,
                        key_lengths=key_lengths, block_mask=block_mask, block_size=block_size,
                        alibi_slopes=alibi_slopes, dropout_p=dropout_p, seed=seed)
-    out = out_array(out, (*query.shape[:3], value.shape[3]), query.dtype)
+    out = out_array(out, (*query.shape[:3], value.shape[3]), query.dtype, strided=True)
     fine = _fine(options.gate, out.shape)
     if fine is not None:
         options = options._replace(gate=None)
@@ -277,14 +277,17 @@ def attention_backward(dout: ArrayLike, query: ArrayLike, key: ArrayLike, value:
     elif done.gate is not None:
         dgate = np.empty(query.shape[:2], query.dtype)
 
-    grads = [np.empty(a.shape, a.dtype) for a in (query, key, value)]
+    # in the order of the inputs' axes in memory: what was split off a projection goes back into it
+    grads = [np.empty_like(a) for a in (query, key, value)]
     dbias = None if done.bias is None else np.empty(done.bias.shape, query.dtype)
     _core.attention_backward(query, key, value, *done, out, lse, dout, *grads,
                              dgate if fine is None else None, dbias)
     if dbias is not None:
+        # the core knows biases that samples and heads share, not those of queries or keys
         shape = np.shape(options["bias"])
-        axes = tuple(i for i in (2, 3) if dbias.shape[i] > 1 and (1, 1, *shape)[len(shape) + i - 2] == 1)
-        dbias = dbias.sum(axes, keepdims=True).reshape(shape) if axes else dbias.reshape(shape)
+        padded = (1,) * (4 - len(shape)) + shape
+        shared = tuple(axis for axis, n in enumerate(padded) if n == 1)
+        dbias = dbias.sum(shared).reshape(shape)
     return (*grads, dgate, dbias)
 
 

@@ -1,5 +1,6 @@
 """Layers and networks: parameters in one flat buffer, forward and backward side by side."""
 
+from gatelearn.nn.attention import MultiHeadAttention
 from gatelearn.nn.base import Layer, Residual, Sequential, check_layer
 from gatelearn.nn.gated import GatedHeads, GatedMLP
 from gatelearn.nn.layers import (
@@ -25,6 +26,7 @@ __all__ = [
     "Layer",
     "LayerNorm",
     "Linear",
+    "MultiHeadAttention",
     "ReLU",
     "Residual",
     "Sequential",

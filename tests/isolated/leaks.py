@@ -3,6 +3,7 @@
 Run as ``python leaks.py CALLS``.
 """
 
+import functools
 import gc
 import resource
 import sys
@@ -71,7 +72,7 @@ for name in FUNCTIONS:
 
 x = np.ones((2, 2, 9, 4), np.float32)
 check("values refused by the core", refused(
-    F.attention, (x, x, x, False, None, None, None, [99, 0])), calls)
+    functools.partial(F.attention, key_lengths=[99, 0]), (x, x, x)), calls)
 check("threads refused", refused(_core.set_num_threads, (0,)), calls)
 check("threads refused by type", refused(_core.set_num_threads, ("x",)), calls)
 check("an index out of range", refused(

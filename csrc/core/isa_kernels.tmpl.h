@@ -12,6 +12,7 @@
 #include "ppo_kernels.tmpl.h"
 #include "product_kernels.tmpl.h"
 
+#include "additive_kernels.tmpl.h"
 #include "attention_kernels.tmpl.h"
 
 #ifndef KERNELS
@@ -28,6 +29,8 @@
         .attention_backward_scratch = attention_backward_scratch_##S,       \
         .attention_forward_block = attention_forward_block_##S,             \
         .attention_backward_head = attention_backward_head_##S,             \
+        .additive_forward_row = additive_forward_row_##S,                   \
+        .additive_backward_rows = additive_backward_rows_##S,               \
         .gelu = gelu_##S,                                                   \
         .gelu_exact = gelu_exact_##S,                                       \
         .tanh_map = tanh_map_##S,                                           \

@@ -14,6 +14,7 @@ from gatelearn.functional.activation import (
     tanh,
     tanh_backward,
 )
+from gatelearn.functional.additive import additive_attention, additive_attention_backward
 from gatelearn.functional.advantage import gae, leave_one_out
 from gatelearn.functional.attention import attention, attention_backward
 from gatelearn.functional.bernoulli import (
@@ -48,6 +49,8 @@ from gatelearn.functional.ppo import ppo_loss
 
 __all__ = [
     "adamw_step",
+    "additive_attention",
+    "additive_attention_backward",
     "attention",
     "attention_backward",
     "bernoulli_backward",

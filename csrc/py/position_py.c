@@ -14,12 +14,9 @@ static PyObject *rotary(PyObject *Py_UNUSED(mod), PyObject *const *args, Py_ssiz
     };
     glpy_call c;
     if (glpy_parse(&c, "rotary", spec, N, args, nargs) < 0) return NULL;
-    if (GLPY_DIM(c, 'D') % 2 != 0)
-        return PyErr_Format(PyExc_ValueError, "rotary: x.shape[3] is %zd, expected an even number",
-                            GLPY_DIM(c, 'D'));
-    if (GLPY_DIM(c, 'R') != GLPY_DIM(c, 'D') / 2)
-        return PyErr_Format(PyExc_ValueError, "rotary: cosine.shape[1] is %zd, expected D/2 = %zd",
-                            GLPY_DIM(c, 'R'), GLPY_DIM(c, 'D') / 2);
+    if (GLPY_DIM(c, 'D') != 2*GLPY_DIM(c, 'R'))
+        return PyErr_Format(PyExc_ValueError, "rotary: out.shape[3] is %zd, expected 2R = %zd",
+                            GLPY_DIM(c, 'D'), 2*GLPY_DIM(c, 'R'));
 
     Py_BEGIN_ALLOW_THREADS
     GLPY_DISPATCH(c, gl_rotary, c.data[OUT], c.stride[OUT], c.data[X], c.stride[X], c.data[COSINE],

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gatelearn.nn.gated import rotary_table
+from gatelearn.functional import rotary_tables
 
 
 class Heads(nn.Module):
@@ -22,7 +22,7 @@ class Heads(nn.Module):
         # (in, out) as ours, laid out so that a linear layer takes them as they are
         self.wqkv = nn.Parameter(p["wqkv"].detach().reshape(3, C, C).transpose(1, 2).contiguous())
         self.wo = nn.Parameter(p["wo"].detach().reshape(C, C).T.contiguous())
-        cosine, sine = rotary_table(T, D, ours.param["wo"].dtype)
+        cosine, sine = rotary_tables(T, D, dtype=ours.param["wo"].dtype)
         self.register_buffer("cosine", torch.tensor(cosine).repeat(1, 2) if ours.rotary else None)
         self.register_buffer("sine", torch.tensor(sine).repeat(1, 2) if ours.rotary else None)
 

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 
@@ -56,6 +56,14 @@ def as_reals(*pairs: tuple[Any, str], ndim: int | None = None,
     dtype = np.result_type(*arrays)
     return [as_real(a, name, dtype=dtype, ndim=ndim, strided=strided)
             for a, (_, name) in zip(arrays, pairs, strict=True)]
+
+
+def real_dtype(dtype: DTypeLike) -> np.dtype:
+    """Return `dtype` as a NumPy dtype; what is not float32 or float64 is refused."""
+    found = np.dtype(dtype)
+    if found not in (_FLOAT32, _FLOAT64):
+        raise TypeError(f"dtype is {found}, expected float32 or float64")
+    return found
 
 
 def as_index(x: Any, name: str, *, ndim: int | None = None) -> NDArray[np.int64]:

@@ -35,6 +35,16 @@ def attention_weights(
     left: int, right: int, block_size: int, dropout_p: float, seed: int, rows: _Index,
     weights: _Real, /) -> None: ...
 
+# additive
+def additive_forward(query: _Real, key: _Real, value: _Real, weight: _Real,
+                     query_lengths: _Index | None, key_lengths: _Index | None,
+                     mask: _Flags | None, is_causal: bool, out: _Real, lse: _Real | None,
+                     weights: _Real | None, /) -> None: ...
+def additive_backward(query: _Real, key: _Real, value: _Real, weight: _Real,
+                      query_lengths: _Index | None, key_lengths: _Index | None,
+                      mask: _Flags | None, is_causal: bool, out: _Real, lse: _Real, dout: _Real,
+                      dquery: _Real, dkey: _Real, dvalue: _Real, dweight: _Real, /) -> None: ...
+
 # gated
 def gated_heads_forward(x: _Real, gate: _Real, lengths: _Index | None, norm_weight: _Real,
                         norm_bias: _Real, shift: _Real | None, wqkv: _Real, wo: _Real,
@@ -96,6 +106,9 @@ def adamw_step(param: _Real, m: _Real, v: _Real, grad: _Real, decay: _Real | Non
                beta1: float, beta2: float, eps: float, weight_decay: float, grad_scale: float,
                step: int, /) -> None: ...
 def grad_norm(grad: _Real, /) -> float: ...
+
+# position
+def rotary(out: _Real, x: _Real, cosine: _Real, sine: _Real, inverse: bool, /) -> None: ...
 
 # advantage
 def gae(advantages: _Real, returns: _Real | None, rewards: _Real, values: _Real, last: _Real,

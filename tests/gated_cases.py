@@ -5,6 +5,7 @@ from helpers import same_bits
 
 from gatelearn import nn
 from gatelearn._reference import gated as ref
+from gatelearn._reference.positions import rotary_angle
 
 ERROR = {np.dtype(np.float32): 3e-5, np.dtype(np.float64): 1e-12}
 
@@ -117,7 +118,7 @@ def twin(layer, x, gate, lengths, dy):
         y = ref.gated_mlp(x, gate, param, lengths)
         dx, dgate, grad = ref.gated_mlp_backward(dy, x, gate, param, lengths)
     else:
-        angle = ref.rotary_angle(x.shape[1], layer.head_width) if layer.rotary else None
+        angle = rotary_angle(x.shape[1], layer.head_width) if layer.rotary else None
         options = dict(lengths=lengths, angle=angle, is_causal=layer.is_causal)
         y = ref.gated_heads(x, gate, param, **options)
         dx, dgate, grad = ref.gated_heads_backward(dy, x, gate, param, **options)

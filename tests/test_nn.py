@@ -78,6 +78,14 @@ REGISTRY = {
         nn.MultiHeadAttention(4, 2, kv_heads=1, output_gate="element", window=(1, 1)),
         normal(2, 5, 4), normal(2, 5, 4, seed=2)),
     "Block": lambda: (nn.Block(8, 2, 12), normal(3, 5, 8), open_gates(3, 3)),
+    "DotAttention": lambda: (nn.DotAttention(), normal(3, 4, 5), normal(3, 6, 5, seed=2),
+                             np.array([6, 2, 0])),
+    "MultiplicativeAttention": lambda: (nn.MultiplicativeAttention(4, 3), normal(2, 4, 4),
+                                        normal(2, 6, 3, seed=2)),
+    "AdditiveAttention": lambda: (nn.AdditiveAttention(4, 3, 6), normal(3, 2, 4),
+                                  normal(3, 5, 3, seed=2), np.array([5, 2, 0])),
+    "SinusoidalPositions": lambda: (nn.SinusoidalPositions(), normal(2, 4, 5)),
+    "LearnedPositions": lambda: (nn.LearnedPositions(6, 5), normal(2, 4, 5)),
     "Transformer": lambda: (Reading(), open_gates(2, 2, 3)),
 }
 

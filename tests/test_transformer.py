@@ -9,6 +9,7 @@ import gatelearn as gl
 from gatelearn import nn
 from gatelearn._reference import gated as ref
 from gatelearn._reference.norm import layer_norm
+from gatelearn._reference.positions import rotary_angle
 
 V, C, L, H, F = 11, 8, 3, 2, 9
 
@@ -30,7 +31,7 @@ def twin(net, tokens, gate, position, depth, lengths=None):
     """Logits by the twins of the layers."""
     states = [net.param["embedding"][tokens]]
     for i, block in enumerate(net.blocks):
-        angle = ref.rotary_angle(tokens.shape[1], C // H)
+        angle = rotary_angle(tokens.shape[1], C // H)
         y = ref.gated_heads(states[-1], gate[:, i, :-1], block.heads.param, lengths, angle)
         states.append(ref.gated_mlp(y, gate[:, i, -1], block.mlp.param, lengths))
     rows = [states[L if depth is None else depth[b, j]][b, t]

@@ -6,8 +6,12 @@
 #ifndef GL_ISA_H
 #define GL_ISA_H
 
+#include "additive.h"
 #include "attention.h"
 #include "gl_common.h"
+
+// Accumulators of a sum, on every instruction set: so many values are computed side by side.
+#define LANES 16
 
 #define REAL float
 #define SUFFIX f32

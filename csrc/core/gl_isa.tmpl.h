@@ -59,6 +59,13 @@ typedef struct {
     void (*attention_bias_block)(const FN(gl_attention) *a, ptrdiff_t i, ptrdiff_t j, ptrdiff_t q0,
                                  void *scratch);
 
+    // additive_kernels
+    void (*additive_forward_row)(const FN(gl_additive) *a, const REAL *packed, ptrdiff_t b,
+                                 ptrdiff_t t, REAL *p);
+    void (*additive_backward_rows)(const FN(gl_additive) *a, const REAL *packed, ptrdiff_t b,
+                                   ptrdiff_t t0, ptrdiff_t t1, REAL *dpacked, REAL *dvalue,
+                                   REAL *dweight, REAL *scratch);
+
     // bernoulli_kernels
     gl_result (*bernoulli_rows)(REAL *logp, REAL *entropy, const REAL *logits,
                                 const uint8_t *actions, REAL bound, ptrdiff_t N, ptrdiff_t K);

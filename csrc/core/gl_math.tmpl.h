@@ -1,5 +1,9 @@
 // Scalar functions that gcc vectorises, and sums over fixed lanes.
 
+// A function that gcc leaves as a call, for the size of the whole file, keeps its loop from being
+// vectorised.
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
 static inline REAL FN(from_bits)(UINT u) {
     REAL x;
     memcpy(&x, &u, sizeof x);
@@ -23,7 +27,7 @@ static inline REAL FN(fma_)(REAL a, REAL b, REAL c) {
 
 // exp(x) as 2^n * exp(r), |r| <= log(2)/2. Within 1.1 ulp for normal results; results below the
 // smallest normal number are 0, above the largest inf; NaN stays NaN.
-static inline REAL FN(exp_)(REAL x) {
+ALWAYS_INLINE REAL FN(exp_)(REAL x) {
     const int single = sizeof(REAL) == 4;
     const REAL shift = single ? (REAL)12582912.0 : (REAL)6755399441055744.0;  // 1.5 * 2^mantissa
     const REAL lo = single ? (REAL)-87.33654 : (REAL)-708.3964185322641;
@@ -158,7 +162,7 @@ static inline REAL FN(log1p_)(REAL x) {
 }
 
 // tanh through exp of a number <= 0, so that nothing overflows.
-static inline REAL FN(tanh_)(REAL x) {
+ALWAYS_INLINE REAL FN(tanh_)(REAL x) {
     const REAL a = x < 0 ? -x : x;
     const REAL e = FN(exp_)(-2 * a);
     const REAL big = (1 - e) / (1 + e);

@@ -8,8 +8,6 @@
 #include <immintrin.h>
 #endif
 
-#define LANES 16
-
 // A loop over lanes. Kept from being unrolled before gcc vectorises, which it then does worse.
 #ifdef __clang__
 #define EACH_LANE(k) for (int k = 0; k < LANES; k++)

@@ -5,14 +5,16 @@
 #include "advantage_kernels.tmpl.h"
 #include "bernoulli_kernels.tmpl.h"
 #include "categorical_kernels.tmpl.h"
+#include "dropout_kernels.tmpl.h"
 #include "loss_kernels.tmpl.h"
 #include "norm_kernels.tmpl.h"
-#include "position_kernels.tmpl.h"
 #include "optim_kernels.tmpl.h"
+#include "position_kernels.tmpl.h"
 #include "ppo_kernels.tmpl.h"
 #include "product_kernels.tmpl.h"
 
-#include "dropout_kernels.tmpl.h"
+// each of these uses what stands above
+#include "additive_kernels.tmpl.h"
 #include "transpose_kernels.tmpl.h"
 
 #include "attention_scores_kernels.tmpl.h"
@@ -37,6 +39,8 @@
         .attention_weights_block = attention_weights_block_##S,             \
         .attention_backward_head = attention_backward_head_##S,             \
         .attention_bias_block = attention_bias_block_##S,                   \
+        .additive_forward_row = additive_forward_row_##S,                   \
+        .additive_backward_rows = additive_backward_rows_##S,               \
         .gelu = gelu_##S,                                                   \
         .gelu_exact = gelu_exact_##S,                                       \
         .tanh_map = tanh_map_##S,                                           \

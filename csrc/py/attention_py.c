@@ -1,7 +1,6 @@
 #include "bindings.h"
 
 #include "../core/attention.h"
-#include "../core/gl_pool.h"
 
 // Arguments that all three functions have in common stand first, in this order.
 enum {
@@ -31,10 +30,10 @@ enum { ROWS = COMMON, WEIGHTS, WEIGHTS_ARGS };
     {"dropout_p", NULL, GLPY_FLOAT, 0},                                          \
     {"seed", NULL, GLPY_INT, 0}
 
-#define HEADS(i) {c->data[i], c->stride[i][0], c->stride[i][1], c->stride[i][2]}
+#define HEADS(i) {c.data[i], c.stride[i][0], c.stride[i][1], c.stride[i][2]}
 
 // The same where axes of length 1 serve all.
-#define SHARED(i) {c->data[i], shared(c, i, 0), shared(c, i, 1), shared(c, i, 2)}
+#define SHARED(i) {c.data[i], shared(&c, i, 0), shared(&c, i, 1), shared(&c, i, 2)}
 
 static ptrdiff_t shared(const glpy_call *c, int i, int axis) {
     return c->data[i] && GLPY_DIM(*c, c->spec[i].shape[axis]) == 1 ? 0 : c->stride[i][axis];
@@ -48,22 +47,17 @@ static ptrdiff_t block_size(const glpy_call *c) {
     return GL_MIN(c->integer[BLOCK], GL_MAX(longest, 1));
 }
 
-// The struct of the core from the parsed arguments, in either type.
-#define FILL(TYPE)                                                                            \
-    {                                                                                         \
-        .B = GLPY_DIM(*c, 'B'), .H = GLPY_DIM(*c, 'H'), .G = GLPY_DIM(*c, 'G'),               \
-        .Tq = GLPY_DIM(*c, 'Q'), .Tk = GLPY_DIM(*c, 'K'), .D = GLPY_DIM(*c, 'D'),             \
-        .E = GLPY_DIM(*c, 'E'), .q = HEADS(Q), .k = HEADS(K), .v = HEADS(V),                  \
-        .scale = (TYPE)c->num[SCALE], .gate = c->data[GATE],                                  \
-        .query_lengths = c->data[QUERY_LENGTHS], .key_lengths = c->data[KEY_LENGTHS],         \
-        .left = c->integer[LEFT], .right = c->integer[RIGHT], .mask = SHARED(MASK),           \
-        .blocks = c->data[BLOCKS], .block = block_size(c),                                    \
-        .blocks_h = shared(c, BLOCKS, 0), .bias = SHARED(BIAS), .slopes = c->data[SLOPES],    \
-        .dropout = c->num[DROPOUT], .seed = (uint64_t)c->integer[SEED],                       \
-    }
-
-static gl_attention_f32 fill_f32(const glpy_call *c) { return (gl_attention_f32)FILL(float); }
-static gl_attention_f64 fill_f64(const glpy_call *c) { return (gl_attention_f64)FILL(double); }
+// The members of the core's struct that all calls fill.
+#define INPUTS(TYPE)                                                                          \
+    .B = GLPY_DIM(c, 'B'), .H = GLPY_DIM(c, 'H'), .G = GLPY_DIM(c, 'G'),                      \
+    .Tq = GLPY_DIM(c, 'Q'), .Tk = GLPY_DIM(c, 'K'), .D = GLPY_DIM(c, 'D'),                    \
+    .E = GLPY_DIM(c, 'E'), .q = HEADS(Q), .k = HEADS(K), .v = HEADS(V),                       \
+    .scale = (TYPE)c.num[SCALE], .gate = c.data[GATE],                                        \
+    .query_lengths = c.data[QUERY_LENGTHS], .key_lengths = c.data[KEY_LENGTHS],               \
+    .left = c.integer[LEFT], .right = c.integer[RIGHT], .mask = SHARED(MASK),                 \
+    .blocks = c.data[BLOCKS], .block = block_size(&c), .blocks_h = shared(&c, BLOCKS, 0),     \
+    .bias = SHARED(BIAS), .slopes = c.data[SLOPES], .dropout = c.num[DROPOUT],                \
+    .seed = (uint64_t)c.integer[SEED]
 
 static int refuse(const glpy_call *c, const char *what, ptrdiff_t has, const char *expected) {
     PyErr_Format(PyExc_ValueError, "%s: %s is %zd, expected %s", c->function, what, has, expected);
@@ -86,9 +80,7 @@ static int check_shared(const glpy_call *c, int i, int axis, char letter) {
 
 static int check_lengths(const glpy_call *c, int i, char letter, const char *expected) {
     const gl_result r = gl_lengths_check(c->data[i], GLPY_DIM(*c, 'B'), GLPY_DIM(*c, letter));
-    PyObject *none = glpy_return(c, r, c->spec[i].name, expected);
-    Py_XDECREF(none);
-    return none ? 0 : -1;
+    return glpy_check(c, r, c->spec[i].name, expected);
 }
 
 // What letters cannot say.
@@ -117,34 +109,6 @@ static int check_options(const glpy_call *c) {
     return check_lengths(c, KEY_LENGTHS, 'K', "0 to the number of keys");
 }
 
-// Parse, check and fill both structs; the one of the other type is not used.
-static int prepare(glpy_call *c, gl_attention_f32 *a32, gl_attention_f64 *a64, const char *function,
-                   const glpy_spec *spec, int n, PyObject *const *args, Py_ssize_t nargs) {
-    if (glpy_parse(c, function, spec, n, args, nargs) < 0 || check_options(c) < 0) return -1;
-    *a32 = fill_f32(c);
-    *a64 = fill_f64(c);
-    return 0;
-}
-
-// Lease the workspace, run the core without the GIL.
-#define RUN(function)                                                                      \
-    const int nth = gl_pool_threads();                                                     \
-    void *work = glpy_workspace(c, c->is_f32 ? function##_workspace_f32(&a32, nth)         \
-                                             : function##_workspace_f64(&a64, nth));       \
-    if (work == NULL) return NULL;                                                         \
-    Py_BEGIN_ALLOW_THREADS                                                                 \
-    if (c->is_f32)                                                                         \
-        function##_f32(&a32, work, nth);                                                   \
-    else                                                                                   \
-        function##_f64(&a64, work, nth);                                                   \
-    Py_END_ALLOW_THREADS                                                                   \
-    Py_RETURN_NONE
-
-#define SET(member, value) (a32.member = value, a64.member = value)
-#define SET_HEADS(member, i)                                  \
-    (a32.member = (__typeof__(a32.member))HEADS(i),           \
-     a64.member = (__typeof__(a64.member))HEADS(i))
-
 static PyObject *attention_forward(PyObject *Py_UNUSED(mod), PyObject *const *args,
                                    Py_ssize_t nargs) {
     static const glpy_spec spec[FORWARD_ARGS] = {
@@ -152,13 +116,14 @@ static PyObject *attention_forward(PyObject *Py_UNUSED(mod), PyObject *const *ar
         {"out", "BHQE", GLPY_REAL, GLPY_OUT | GLPY_STRIDED},
         {"lse", "BHQ", GLPY_REAL, GLPY_OUT | GLPY_OPTIONAL},
     };
-    glpy_call call, *c = &call;
-    gl_attention_f32 a32;
-    gl_attention_f64 a64;
-    if (prepare(c, &a32, &a64, "attention_forward", spec, FORWARD_ARGS, args, nargs) < 0) return NULL;
-    SET_HEADS(out, OUT);
-    SET(lse, c->data[LSE]);
-    RUN(gl_attention_forward);
+    glpy_call c;
+    if (glpy_parse(&c, "attention_forward", spec, FORWARD_ARGS, args, nargs) < 0 ||
+        check_options(&c) < 0)
+        return NULL;
+
+#define FORWARD(STRUCT, TYPE) {INPUTS(TYPE), .out = HEADS(OUT), .lse = c.data[LSE]}
+    GLPY_RUN(c, gl_attention, gl_attention_forward, FORWARD);
+    Py_RETURN_NONE;
 }
 
 static PyObject *attention_backward(PyObject *Py_UNUSED(mod), PyObject *const *args,
@@ -174,27 +139,22 @@ static PyObject *attention_backward(PyObject *Py_UNUSED(mod), PyObject *const *a
         {"dgate", "BH", GLPY_REAL, GLPY_OUT | GLPY_OPTIONAL},
         {"dbias", "XYQK", GLPY_REAL, GLPY_OUT | GLPY_OPTIONAL},
     };
-    glpy_call call, *c = &call;
-    gl_attention_f32 a32;
-    gl_attention_f64 a64;
-    if (prepare(c, &a32, &a64, "attention_backward", spec, BACKWARD_ARGS, args, nargs) < 0)
+    glpy_call c;
+    if (glpy_parse(&c, "attention_backward", spec, BACKWARD_ARGS, args, nargs) < 0 ||
+        check_options(&c) < 0)
         return NULL;
-    if (c->data[DBIAS] && !c->data[BIAS]) {
+    if (c.data[DBIAS] && !c.data[BIAS]) {
         PyErr_SetString(PyExc_ValueError,
                         "attention_backward: dbias is given without bias, expected None");
         return NULL;
     }
-    SET_HEADS(out, OUT);
-    SET(lse, c->data[LSE]);
-    SET_HEADS(dout, DOUT);
-    SET_HEADS(dq, DQ);
-    SET_HEADS(dk, DK);
-    SET_HEADS(dv, DV);
-    SET(dgate, c->data[DGATE]);
-    SET(dbias, c->data[DBIAS]);
-    SET(biases_b, GLPY_DIM(*c, 'X'));
-    SET(biases_h, GLPY_DIM(*c, 'Y'));
-    RUN(gl_attention_backward);
+
+#define BACKWARD(STRUCT, TYPE)                                                                \
+    {INPUTS(TYPE), .out = HEADS(OUT), .lse = c.data[LSE], .dout = HEADS(DOUT),                \
+     .dq = HEADS(DQ), .dk = HEADS(DK), .dv = HEADS(DV), .dgate = c.data[DGATE],               \
+     .dbias = c.data[DBIAS], .biases_b = GLPY_DIM(c, 'X'), .biases_h = GLPY_DIM(c, 'Y')}
+    GLPY_RUN(c, gl_attention, gl_attention_backward, BACKWARD);
+    Py_RETURN_NONE;
 }
 
 static PyObject *attention_weights(PyObject *Py_UNUSED(mod), PyObject *const *args,
@@ -204,18 +164,19 @@ static PyObject *attention_weights(PyObject *Py_UNUSED(mod), PyObject *const *ar
         {"rows", "R", GLPY_INT64, 0},
         {"weights", "BHRK", GLPY_REAL, GLPY_OUT},
     };
-    glpy_call call, *c = &call;
-    gl_attention_f32 a32;
-    gl_attention_f64 a64;
-    if (prepare(c, &a32, &a64, "attention_weights", spec, WEIGHTS_ARGS, args, nargs) < 0) return NULL;
-    const int64_t *rows = c->data[ROWS];
-    for (ptrdiff_t r = 0; r < GLPY_DIM(*c, 'R'); r++)
-        if (rows[r] < 0 || rows[r] >= GLPY_DIM(*c, 'Q'))
-            return glpy_return(c, (gl_result){GL_EINDEX, r}, "rows", "0 to the number of queries - 1");
-    SET(rows, rows);
-    SET(R, GLPY_DIM(*c, 'R'));
-    SET(weights, c->data[WEIGHTS]);
-    RUN(gl_attention_weights);
+    glpy_call c;
+    if (glpy_parse(&c, "attention_weights", spec, WEIGHTS_ARGS, args, nargs) < 0 ||
+        check_options(&c) < 0)
+        return NULL;
+    const int64_t *rows = c.data[ROWS];
+    for (ptrdiff_t r = 0; r < GLPY_DIM(c, 'R'); r++)
+        if (rows[r] < 0 || rows[r] >= GLPY_DIM(c, 'Q'))
+            return glpy_return(&c, (gl_result){GL_EINDEX, r}, "rows", "0 to the number of queries - 1");
+
+#define WEIGHTS_OF(STRUCT, TYPE)                                                              \
+    {INPUTS(TYPE), .rows = rows, .R = GLPY_DIM(c, 'R'), .weights = c.data[WEIGHTS]}
+    GLPY_RUN(c, gl_attention, gl_attention_weights, WEIGHTS_OF);
+    Py_RETURN_NONE;
 }
 
 #define COMMON_NAMES                                                                          \

@@ -97,6 +97,7 @@ static int core_exec(PyObject *mod) {
     PyMethodDef *tables[] = {
         core_methods,
         glpy_attention_methods,
+        glpy_additive_methods,
         glpy_gated_methods,
         glpy_activation_methods,
         glpy_advantage_methods,
@@ -107,6 +108,7 @@ static int core_exec(PyObject *mod) {
         glpy_loss_methods,
         glpy_norm_methods,
         glpy_optim_methods,
+        glpy_position_methods,
         glpy_ppo_methods,
     };
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)

@@ -354,3 +354,9 @@ PyObject *glpy_return(const glpy_call *c, gl_result result, const char *arg, con
     default: return PyErr_Format(PyExc_MemoryError, "%s: a size overflows", c->function);
     }
 }
+
+int glpy_check(const glpy_call *c, gl_result result, const char *arg, const char *expected) {
+    PyObject *none = glpy_return(c, result, arg, expected);
+    Py_XDECREF(none);
+    return none ? 0 : -1;
+}

@@ -71,6 +71,9 @@ void *glpy_workspace(const glpy_call *c, ptrdiff_t bytes);
 // None, or an exception that names `arg`, the lowest row that was refused and what was expected.
 PyObject *glpy_return(const glpy_call *c, gl_result result, const char *arg, const char *expected);
 
+// The same for a check before the call: 0, or -1 with an exception.
+int glpy_check(const glpy_call *c, gl_result result, const char *arg, const char *expected);
+
 // NumPy's C API; called once from module exec.
 int glpy_import_numpy(void);
 

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../core/additive.h"
 #include "../core/advantage.h"
 #include "../core/attention.h"
 #include "../core/bernoulli.h"
@@ -22,6 +23,7 @@
 #include "../core/loss.h"
 #include "../core/norm.h"
 #include "../core/optim.h"
+#include "../core/position.h"
 
 enum { CALLERS = 4, TURNS = 4, NTH = 3, ARENA = 1 << 20, GAP = 32 };
 
@@ -100,6 +102,31 @@ static void run_attention(arena *m, int nth) {
     CALL(gl_attention_forward, &a, nth);
     CALL(gl_attention_backward, &a, nth);
     CALL(gl_attention_weights, &a, nth);
+}
+
+static void run_additive(arena *m, int nth) {
+    enum { B = 2, Tq = 70, Tk = 37, A = 18, E = 5 };
+    static const int64_t lengths[B] = {Tk, 20};
+    gl_additive_f32 a = {
+        .B = B, .Tq = Tq, .Tk = Tk, .A = A, .E = E, .causal = 1, .key_lengths = lengths,
+        .query = draw(m, B*Tq*A), .key = draw(m, B*Tk*A), .value = draw(m, B*Tk*E),
+        .weight = draw(m, A), .out = take(m, B*Tq*E), .lse = take(m, B*Tq), .p = take(m, B*Tq*Tk),
+        .dout = draw(m, B*Tq*E), .dquery = take(m, B*Tq*A), .dkey = take(m, B*Tk*A),
+        .dvalue = take(m, B*Tk*E), .dweight = take(m, A),
+    };
+    CALL(gl_additive_forward, &a, nth);
+    CALL(gl_additive_backward, &a, nth);
+
+    // again without the weights
+    a.p = NULL;
+    CALL(gl_additive_forward, &a, nth);
+}
+
+static void run_rotary(arena *m, int nth) {
+    enum { B = 2, H = 3, T = 300, D = 6 };
+    static const ptrdiff_t strides[3] = {H*T*D, T*D, D};
+    gl_rotary_f32(take(m, B*H*T*D), strides, draw(m, B*H*T*D), strides, draw(m, T*D/2),
+                  draw(m, T*D/2), 0, B, H, T, D, nth);
 }
 
 static void run_heads(arena *m, int nth) {
@@ -201,6 +228,8 @@ static void run_all(float *memory, int nth) {
     memset(memory, 0, ARENA * sizeof(float));
     arena m = {memory, memory + ARENA, 1};
     run_attention(&m, nth);
+    run_additive(&m, nth);
+    run_rotary(&m, nth);
     run_heads(&m, nth);
     run_mlp(&m, nth);
     run_norm(&m, nth);

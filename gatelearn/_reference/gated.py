@@ -8,6 +8,7 @@ import numpy as np
 
 from gatelearn._reference.attention import attention, attention_backward
 from gatelearn._reference.norm import layer_norm, layer_norm_backward
+from gatelearn._reference.positions import rotary
 
 
 def gated_heads(x, gate, param, lengths=None, angle=None, is_causal=True, eps=1e-5):
@@ -47,7 +48,7 @@ def gated_heads_backward(dy, x, gate, param, lengths=None, angle=None, is_causal
                                              is_causal=is_causal)
         dq, dk, dv = dq[0, 0], dk[0, 0], dv[0, 0]
         if angle is not None:
-            dq, dk = rotate(dq, -angle[:T]), rotate(dk, -angle[:T])
+            dq, dk = rotary(dq, -angle[:T]), rotary(dk, -angle[:T])
 
         # forward: q = m_q @ wq, k = m_k @ wk, v = m_v @ wv, m = token_shift(n)
         dn = np.zeros_like(n)
@@ -72,7 +73,7 @@ def project(n, h, param, angle):
     m = [token_shift(n, s) for s in param["shift"]] if "shift" in param else [n] * 3
     q, k, v = (m[i] @ param["wqkv"][i, :, h] for i in range(3))
     if angle is not None:
-        q, k = rotate(q, angle[:len(n)]), rotate(k, angle[:len(n)])
+        q, k = rotary(q, angle[:len(n)]), rotary(k, angle[:len(n)])
     return m, (q, k, v)
 
 
@@ -93,18 +94,6 @@ def token_shift_backward(dm, n, shift):
     dn = dm - shift * dm
     dn[:-1] += shift * dm[1:]
     return dn, np.sum(dm * (n_tm1 - n), 0)
-
-
-def rotate(x, angle):
-    """Turn the pairs (d, d + D/2) of each row by its angles (T, D/2)."""
-    a, b = np.split(x, 2, -1)
-    c, s = np.cos(angle), np.sin(angle)
-    return np.concatenate([a * c - b * s, b * c + a * s], -1)
-
-
-def rotary_angle(T, D, base=10000.0):
-    """Angles (T, D/2): t times a frequency that falls with d."""
-    return np.arange(T)[:, None] * base ** (-np.arange(0, D, 2) / D)
 
 
 def gated_mlp(x, gate, param, lengths=None, eps=1e-5):

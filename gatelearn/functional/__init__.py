@@ -14,6 +14,7 @@ from gatelearn.functional.activation import (
     tanh,
     tanh_backward,
 )
+from gatelearn.functional.additive import additive_attention, additive_attention_backward
 from gatelearn.functional.advantage import gae, leave_one_out
 from gatelearn.functional.attention import (
     Window,
@@ -49,11 +50,22 @@ from gatelearn.functional.loss import (
 )
 from gatelearn.functional.norm import layer_norm, layer_norm_backward
 from gatelearn.functional.optim import adamw_step, grad_norm
+from gatelearn.functional.positions import (
+    alibi_bias,
+    alibi_slopes,
+    rotary,
+    rotary_tables,
+    sinusoidal_positions,
+)
 from gatelearn.functional.ppo import ppo_loss
 
 __all__ = [
     "Window",
     "adamw_step",
+    "additive_attention",
+    "additive_attention_backward",
+    "alibi_bias",
+    "alibi_slopes",
     "attention",
     "attention_backward",
     "attention_weights",
@@ -87,8 +99,11 @@ __all__ = [
     "ppo_loss",
     "relu",
     "relu_backward",
+    "rotary",
+    "rotary_tables",
     "sigmoid",
     "sigmoid_backward",
+    "sinusoidal_positions",
     "softmax",
     "softmax_backward",
     "tanh",

@@ -1,5 +1,6 @@
 """Layers and networks: parameters in one flat buffer, forward and backward side by side."""
 
+from gatelearn.nn.alignment import AdditiveAttention, DotAttention, MultiplicativeAttention
 from gatelearn.nn.attention import MultiHeadAttention
 from gatelearn.nn.base import Layer, Residual, Sequential, check_layer
 from gatelearn.nn.gated import GatedHeads, GatedMLP
@@ -14,23 +15,29 @@ from gatelearn.nn.layers import (
     orthogonal,
 )
 from gatelearn.nn.optim import AdamW, cosine_schedule, matrices_only
+from gatelearn.nn.positions import LearnedPositions, SinusoidalPositions
 from gatelearn.nn.transformer import Block, Transformer
 
 __all__ = [
     "GELU",
     "AdamW",
+    "AdditiveAttention",
     "Block",
+    "DotAttention",
     "Embedding",
     "GatedHeads",
     "GatedMLP",
     "Layer",
     "LayerNorm",
+    "LearnedPositions",
     "Linear",
     "MultiHeadAttention",
+    "MultiplicativeAttention",
     "ReLU",
     "Residual",
     "Sequential",
     "Sigmoid",
+    "SinusoidalPositions",
     "Tanh",
     "Transformer",
     "check_layer",

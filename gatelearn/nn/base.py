@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from gatelearn._convert import real_dtype
+
 
 class Layer:
     """Base class of layers and networks.
@@ -80,9 +82,7 @@ class Layer:
             This layer.
         """
         rng = np.random.default_rng(seed)
-        dtype = np.dtype(dtype)
-        if dtype not in (np.float32, np.float64):
-            raise TypeError(f"dtype is {dtype}, expected float32 or float64")
+        dtype = real_dtype(dtype)
         rows = self.layout()
         size = sum(math.prod(shape) for *_, shape in rows)
         self.bind(np.zeros(size, dtype), np.zeros(size, dtype))
@@ -174,6 +174,15 @@ class Residual(Layer):
 
     def backward(self, dy: NDArray, saved: Any) -> NDArray:
         return dy + self.layer.backward(dy, saved)
+
+
+def check_input(x: NDArray, width: int, dtype: np.dtype, name: str = "x") -> None:
+    """Raise unless `x` is an array (B, T, width) of the type of the parameters."""
+    if not isinstance(x, np.ndarray) or x.dtype != dtype:
+        has = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
+        raise TypeError(f"{name} has dtype {has}, expected {dtype} as the parameters")
+    if x.ndim != 3 or x.shape[2] != width:
+        raise ValueError(f"{name} has shape {x.shape}, expected (B, T, {width})")
 
 
 def check_layer(layer: Layer, *args: NDArray, seed: int = 0, step: float = 1e-6,

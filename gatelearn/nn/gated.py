@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import NamedTuple
 
@@ -11,22 +10,8 @@ from numpy.typing import NDArray
 
 from gatelearn import _core
 from gatelearn._convert import as_index
-from gatelearn.nn.base import Layer
-
-
-@functools.lru_cache(maxsize=32)
-def rotary_table(T: int, D: int, dtype: np.dtype, base: float = 10000.0) -> tuple[NDArray, NDArray]:
-    """Return cosine and sine of the rotary angles [1]_, each (T, D/2) and read-only.
-
-    References
-    ----------
-    .. [1] J. Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021.
-    """
-    angle = np.arange(T)[:, None] * base ** (-np.arange(0, D, 2) / D)
-    tables = np.cos(angle).astype(dtype), np.sin(angle).astype(dtype)
-    for table in tables:
-        table.flags.writeable = False
-    return tables
+from gatelearn.functional import rotary_tables
+from gatelearn.nn.base import Layer, check_input
 
 
 def _gate(gate: NDArray | None, shape: tuple[int, ...], dtype: np.dtype) -> NDArray:
@@ -35,14 +20,6 @@ def _gate(gate: NDArray | None, shape: tuple[int, ...], dtype: np.dtype) -> NDAr
     if np.shape(gate) != shape:
         raise ValueError(f"gate has shape {np.shape(gate)}, expected {shape}")
     return np.ascontiguousarray(gate, dtype)
-
-
-def _check_input(x: NDArray, width: int, dtype: np.dtype) -> None:
-    if not isinstance(x, np.ndarray) or x.dtype != dtype:
-        has = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
-        raise TypeError(f"x has dtype {has}, expected {dtype} as the parameters")
-    if x.ndim != 3 or x.shape[2] != width:
-        raise ValueError(f"x has shape {x.shape}, expected (B, T, {width})")
 
 
 class HeadsSaved(NamedTuple):
@@ -138,7 +115,7 @@ class GatedHeads(Layer):
 
     def _options(self, x: NDArray, gate: NDArray, lengths: NDArray | None) -> tuple:
         p, D = self.param, self.head_width
-        tables = rotary_table(x.shape[1], D, x.dtype) if self.rotary else (None, None)
+        tables = rotary_tables(x.shape[1], D, dtype=x.dtype) if self.rotary else (None, None)
         return (x, gate, lengths, p["norm_weight"], p["norm_bias"], p.get("shift"), p["wqkv"],
                 p["wo"], *tables, 1 / math.sqrt(D), self.is_causal, self.eps)
 
@@ -163,7 +140,7 @@ class GatedHeads(Layer):
         y : ndarray, shape (B, T, C)
         saved : HeadsSaved or None
         """
-        _check_input(x, self.width, self.param["wo"].dtype)
+        check_input(x, self.width, self.param["wo"].dtype)
         B, T, _ = x.shape
         H, D = self.heads, self.head_width
         gate = _gate(gate, (B, H), x.dtype)
@@ -281,7 +258,7 @@ class GatedMLP(Layer):
     def forward(self, x: NDArray, gate: NDArray | None = None, lengths: NDArray | None = None, *,
                 save: bool = True, out: NDArray | None = None) -> tuple[NDArray, MLPSaved | None]:
         """Apply the block; parameters as in `GatedHeads.forward`, with `gate` of shape (B,)."""
-        _check_input(x, self.width, self.param["w1"].dtype)
+        check_input(x, self.width, self.param["w1"].dtype)
         B, T, _ = x.shape
         gate = _gate(gate, (B,), x.dtype)
         lengths = None if lengths is None else as_index(lengths, "lengths", ndim=1)

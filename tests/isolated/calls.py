@@ -93,7 +93,7 @@ class Caller:
         has = self.args.get(name)
         shape = has.shape if isinstance(has, np.ndarray) else (self.size(),)
         if "truth value" in text:
-            for n in self.args.keys() & {"is_causal", "transposed"}:
+            for n in self.args.keys() & {"inverse", "is_causal", "transposed"}:
                 self.args[n] = True
         elif m := re.search(r"shape\[(\d+)\] is \d+, expected [\w ]+ = (\d+)$", text):
             shape = [int(m[2]) if d == int(m[1]) else n for d, n in enumerate(shape)]

@@ -48,7 +48,8 @@ def _row(seeds: list[Measured], m: int, which: slice) -> dict[str, float]:
     if len(seeds) == 1:
         low, high = bootstrap_interval(scores[0], seed=0)
     else:
-        low, high = seed_interval([s.mean() for s in scores])
+        # Student's interval knows nothing of a score's range
+        low, high = np.clip(seed_interval([s.mean() for s in scores]), 0, 1)
     texts = scores[0].size
     seconds = np.concatenate([s.arrays["seconds"][:, :, which].sum(2) for s in seeds])
     known = [~np.isnan(s.arrays["masked"][m, which]) for s in seeds]

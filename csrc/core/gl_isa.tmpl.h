@@ -54,6 +54,12 @@ typedef struct {
     void (*attention_backward_head)(const FN(gl_attention) *a, ptrdiff_t b, ptrdiff_t h,
                                     void *scratch);
 
+    // decode_kernels
+    void (*decode_block)(REAL *part, REAL *p, const REAL *q, const REAL *k, const REAL *v,
+                         REAL scale, ptrdiff_t n, ptrdiff_t D);
+    void (*decode_combine)(REAL *restrict out, const REAL *part, ptrdiff_t stride, REAL factor,
+                           ptrdiff_t n, ptrdiff_t D);
+
     // bernoulli_kernels
     gl_result (*bernoulli_rows)(REAL *logp, REAL *entropy, const REAL *logits,
                                 const uint8_t *actions, REAL bound, ptrdiff_t N, ptrdiff_t K);

@@ -1,6 +1,7 @@
 """Layers and networks: parameters in one flat buffer, forward and backward side by side."""
 
 from gatelearn.nn.base import Layer, Residual, Sequential, check_layer
+from gatelearn.nn.cache import KVCache
 from gatelearn.nn.gated import GatedHeads, GatedMLP
 from gatelearn.nn.layers import (
     GELU,
@@ -22,6 +23,7 @@ __all__ = [
     "Embedding",
     "GatedHeads",
     "GatedMLP",
+    "KVCache",
     "Layer",
     "LayerNorm",
     "Linear",

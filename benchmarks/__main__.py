@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-GROUPS = ("attention", "gated", "train", "rl", "memory")
+GROUPS = ("attention", "gated", "decode", "train", "rl", "memory")
 
 
 def main() -> int:

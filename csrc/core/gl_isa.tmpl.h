@@ -66,6 +66,12 @@ typedef struct {
                                    ptrdiff_t t0, ptrdiff_t t1, REAL *dpacked, REAL *dvalue,
                                    REAL *dweight, REAL *scratch);
 
+    // decode_kernels
+    void (*decode_block)(REAL *part, REAL *p, const REAL *q, const REAL *k, const REAL *v,
+                         REAL scale, ptrdiff_t n, ptrdiff_t D);
+    void (*decode_combine)(REAL *restrict out, const REAL *part, ptrdiff_t stride, REAL factor,
+                           ptrdiff_t n, ptrdiff_t D);
+
     // bernoulli_kernels
     gl_result (*bernoulli_rows)(REAL *logp, REAL *entropy, const REAL *logits,
                                 const uint8_t *actions, REAL bound, ptrdiff_t N, ptrdiff_t K);

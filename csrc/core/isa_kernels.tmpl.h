@@ -5,6 +5,7 @@
 #include "advantage_kernels.tmpl.h"
 #include "bernoulli_kernels.tmpl.h"
 #include "categorical_kernels.tmpl.h"
+#include "decode_kernels.tmpl.h"
 #include "dropout_kernels.tmpl.h"
 #include "loss_kernels.tmpl.h"
 #include "norm_kernels.tmpl.h"
@@ -64,6 +65,8 @@
         .categorical_sample_rows = categorical_sample_rows_##S,             \
         .categorical_rows_backward = categorical_rows_backward_##S,         \
         .categorical_kl_rows = categorical_kl_rows_##S,                     \
+        .decode_block = decode_block_##S,                                   \
+        .decode_combine = decode_combine_##S,                               \
         .gae_columns = gae_columns_##S,                                     \
         .leave_one_out_columns = leave_one_out_columns_##S,                 \
         .ppo_rows = ppo_rows_##S,                                           \

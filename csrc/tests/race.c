@@ -14,6 +14,7 @@
 #include "../core/advantage.h"
 #include "../core/attention.h"
 #include "../core/bernoulli.h"
+#include "../core/decode.h"
 #include "../core/embedding.h"
 #include "../core/gated_heads.h"
 #include "../core/gated_mlp.h"
@@ -169,6 +170,36 @@ static void run_mlp(arena *m, int nth) {
     CALL(gl_gated_mlp_backward, &a, nth);
 }
 
+// Two steps of three samples, of which each head has other ones open; then the logits.
+static void run_decode(arena *m, int nth) {
+    enum { B = 3, N = 2, C = 70, H = 2, D = 6, P = 4, S = 310, F = 75, V = 130 };
+    static const int64_t first[H] = {0, 3}, sample[P] = {0, 1, 2, 1};
+    static const int64_t lengths[B] = {0, 300, 5};
+    gl_decode_heads_args_f32 a = {
+        .B = B, .N = N, .C = C, .H = H, .D = D, .P = P, .S = S, .eps = 1e-5f, .scale = 0.4f,
+        .first = first, .sample = sample, .factor = draw(m, P), .lengths = lengths,
+        .norm_weight = draw(m, C), .norm_bias = draw(m, C), .shift = draw(m, 3*C),
+        .wqkv = draw(m, 3*C*H*D), .wo = draw(m, H*D*C), .cosine = draw(m, S*D/2),
+        .sine = draw(m, S*D/2), .x = draw(m, B*N*C), .keys = draw(m, P*S*D),
+        .values = draw(m, P*S*D), .previous = draw(m, B*C), .last = take(m, B*C),
+    };
+    CALL(gl_decode_heads, &a, nth);
+
+    float *gate = draw(m, B);
+    gate[1] = 0;
+    gl_decode_mlp_args_f32 mlp = {
+        .B = B, .N = N, .C = C, .F = F, .eps = 1e-5f, .norm_weight = draw(m, C),
+        .norm_bias = draw(m, C), .w1 = draw(m, C*F), .w2 = draw(m, F*C), .gate = gate, .x = a.x,
+    };
+    CALL(gl_decode_mlp, &mlp, nth);
+
+    gl_decode_logits_args_f32 logits = {
+        .B = B*N, .C = C, .V = V, .eps = 1e-5f, .norm_weight = draw(m, C),
+        .norm_bias = draw(m, C), .table = draw(m, V*C), .x = a.x, .logits = take(m, B*N*V),
+    };
+    CALL(gl_decode_logits, &logits, nth);
+}
+
 static void run_norm(arena *m, int nth) {
     enum { N = 300, C = 21 };
     float *x = draw(m, N*C), *weight = draw(m, C), *mean = take(m, N), *rstd = take(m, N);
@@ -232,6 +263,7 @@ static void run_all(float *memory, int nth) {
     run_rotary(&m, nth);
     run_heads(&m, nth);
     run_mlp(&m, nth);
+    run_decode(&m, nth);
     run_norm(&m, nth);
     run_linear(&m, nth);
     run_loss(&m, nth);

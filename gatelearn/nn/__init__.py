@@ -3,6 +3,7 @@
 from gatelearn.nn.alignment import AdditiveAttention, DotAttention, MultiplicativeAttention
 from gatelearn.nn.attention import MultiHeadAttention
 from gatelearn.nn.base import Layer, Residual, Sequential, check_layer
+from gatelearn.nn.cache import KVCache
 from gatelearn.nn.gated import GatedHeads, GatedMLP
 from gatelearn.nn.layers import (
     GELU,
@@ -27,6 +28,7 @@ __all__ = [
     "Embedding",
     "GatedHeads",
     "GatedMLP",
+    "KVCache",
     "Layer",
     "LayerNorm",
     "LearnedPositions",

@@ -12,6 +12,7 @@ from gatelearn import _core
 from gatelearn._convert import as_index
 from gatelearn.functional import rotary_tables
 from gatelearn.nn.base import Layer, check_input
+from gatelearn.nn.cache import HeadsCache
 
 
 def _gate(gate: NDArray | None, shape: tuple[int, ...], dtype: np.dtype) -> NDArray:
@@ -169,6 +170,39 @@ class GatedHeads(Layer):
             dx, dgate, g["norm_weight"], g["norm_bias"], g.get("shift"), g["wqkv"], g["wo"])
         return dx, dgate
 
+    def prefill(self, x: NDArray, gate: NDArray, lengths: NDArray, cache: HeadsCache,
+                last: NDArray) -> NDArray:
+        """Return the output of `forward`; fill the cache and `last` as `decode` does."""
+        p, rows = self.param, x[np.arange(len(x)), lengths - 1]
+        mean, rstd = np.empty((2, len(x)), x.dtype)
+        _core.layer_norm_forward(last, mean, rstd, rows, p["norm_weight"], p["norm_bias"], self.eps)
+        y, saved = self.forward(x, gate, lengths)
+        cache.fill(saved.qkv)
+        return y
+
+    def decode(self, x: NDArray, cache: HeadsCache, lengths: NDArray, previous: NDArray,
+               last: NDArray) -> None:
+        """Add the block to new positions, which see those in the cache; write theirs into it.
+
+        Parameters
+        ----------
+        x : ndarray, shape (B, N, C)
+            Overwritten by the result.
+        cache : HeadsCache
+        lengths : ndarray of int64, shape (B,)
+            Positions so far.
+        previous, last : ndarray, shape (B, C)
+            Normalised row before the first new position, 0 at the start; that of the last one,
+            overwritten.
+        """
+        if not self.is_causal:
+            raise ValueError("is_causal is False, expected True: what was read must not change")
+        p, D = self.param, self.head_width
+        tables = rotary_tables(cache.kv.shape[2], D, dtype=x.dtype) if self.rotary else (None, None)
+        _core.decode_heads(x, *cache.kv, last, previous, cache.first, cache.sample, cache.factor,
+                           lengths, p["norm_weight"], p["norm_bias"], p.get("shift"), p["wqkv"],
+                           p["wo"], *tables, 1 / math.sqrt(D), self.eps)
+
     def weights(self, saved: HeadsSaved, sample: NDArray, position: NDArray) -> NDArray:
         """Return the attention weights of named queries, for analysis.
 
@@ -279,3 +313,8 @@ class GatedMLP(Layer):
             *self._options(saved.x, saved.gate, saved.lengths), saved.hidden, dy, dx, dgate,
             g["norm_weight"], g["norm_bias"], g["w1"], g["w2"])
         return dx, dgate
+
+    def decode(self, x: NDArray, gate: NDArray) -> None:
+        """Add the block to `x` (B, N, C) in place; few positions of many samples are fast here."""
+        p = self.param
+        _core.decode_mlp(x, gate, p["norm_weight"], p["norm_bias"], p["w1"], p["w2"], self.eps)

@@ -11,8 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from gatelearn import _core
 from gatelearn._convert import as_index
+from gatelearn.functional import categorical_sample
 from gatelearn.nn.base import Layer
-from gatelearn.nn.gated import GatedHeads, GatedMLP, HeadsSaved, MLPSaved
+from gatelearn.nn.cache import HeadsCache, KVCache
+from gatelearn.nn.gated import GatedHeads, GatedMLP, HeadsSaved, MLPSaved, _gate
 
 
 class Block(Layer):
@@ -47,6 +49,17 @@ class Block(Layer):
         dx, dgate_mlp = self.mlp.backward(dy, mlp)
         dx, dgate_heads = self.heads.backward(dx, heads, out=dx)
         return dx, np.concatenate([dgate_heads, dgate_mlp[:, None]], 1)
+
+    def prefill(self, x: NDArray, gate: NDArray, lengths: NDArray, cache: HeadsCache,
+                last: NDArray) -> NDArray:
+        """Return the output of `forward`; fill the cache and `last` as `GatedHeads.prefill`."""
+        y = self.heads.prefill(x, gate[:, :-1], lengths, cache, last)
+        return self.mlp.forward(y, gate[:, -1], lengths, save=False, out=y)[0]
+
+    def decode(self, x: NDArray, cache: KVCache, layer: int, last: NDArray) -> None:
+        """Apply the block to new positions (B, N, C) in place; as `GatedHeads.decode`."""
+        self.heads.decode(x, cache.heads[layer], cache.lengths, cache.previous[layer], last)
+        self.mlp.decode(x, cache.mlp_gates[layer])
 
 
 class TransformerSaved(NamedTuple):
@@ -185,11 +198,7 @@ class Transformer(Layer):
         B, T, _ = x.shape
         L = len(self.blocks)
         sample, at, level = self._slots(position, depth, B, T)
-        if gate is not None and not callable(gate):
-            gate = np.asarray(gate)
-            if gate.shape != (B, *self.gate_shape):
-                raise ValueError(f"gate has shape {gate.shape}, expected {(B, *self.gate_shape)}")
-
+        gate = self._gates(gate, B)
         rows = np.empty((len(sample), self.width), x.dtype)
         saved = []
         for i in range(L + 1):
@@ -197,13 +206,24 @@ class Transformer(Layer):
             if here.any():
                 rows[here] = x[sample[here], at[here]]
             if i < L:
-                g = gate(i, x) if callable(gate) else None if gate is None else gate[:, i]
-                x, s = self.blocks[i].forward(x, g, lengths, save=save, out=None if save else x)
+                x, s = self.blocks[i].forward(x, gate(i, x), lengths, save=save,
+                                              out=None if save else x)
                 saved.append(s)
         logits, read = self.read(rows)
         if not save:
             return logits, None
         return logits, TransformerSaved(tokens, saved, (sample, at, level, read))
+
+    def _gates(self, gate: ArrayLike | Callable | None, B: int) -> Callable:
+        """Return a callable for the gates of a layer, whatever `forward` was given."""
+        if callable(gate):
+            return gate
+        if gate is None:
+            return lambda layer, x: None
+        gate = np.asarray(gate)
+        if gate.shape != (B, *self.gate_shape):
+            raise ValueError(f"gate has shape {gate.shape}, expected {(B, *self.gate_shape)}")
+        return lambda layer, x: gate[:, layer]
 
     def _slots(self, position, depth, B, T):
         position = as_index(position, "position", ndim=2)
@@ -242,3 +262,187 @@ class Transformer(Layer):
         _core.embedding_backward(self.grad["embedding"], dx.reshape(-1, self.width),
                                  as_index(tokens, "tokens").reshape(-1))
         return dgate
+
+    def cache(self, gate: ArrayLike, capacity: int, *, grow: bool = True) -> KVCache:
+        """Return an empty cache, for `decode` to start from.
+
+        Parameters
+        ----------
+        gate : array_like, shape (B, L, H + 1)
+            Of each sample; closed heads will keep nothing.
+        capacity : int
+            Positions to make room for.
+        grow : bool, default True
+            Double the room when it is full, without losing anything; if not, a step into a full
+            cache raises ValueError.
+        """
+        B = len(gate)
+        gates = self._gates(gate, B)
+        cache = self._empty_cache(B, capacity, grow)
+        for i, block in enumerate(self.blocks):
+            cache.add_layer(self._layer_gate(gates, i, None, B), block.heads.head_width)
+        return cache
+
+    def _empty_cache(self, B: int, capacity: int, grow: bool) -> KVCache:
+        dtype = self.param["embedding"].dtype
+        return KVCache(B, len(self.blocks), self.width, dtype, capacity, grow)
+
+    def prefill(self, tokens: ArrayLike, gate: ArrayLike | Callable | None = None,
+                lengths: ArrayLike | None = None, *, capacity: int | None = None,
+                grow: bool = True) -> tuple[NDArray, KVCache]:
+        """Read prompts; keep their keys and values.
+
+        Parameters
+        ----------
+        tokens : array_like of int, shape (B, T)
+        gate : ndarray, shape (B, L, H + 1), or callable, optional
+            As in `forward`. Later steps keep these gates.
+        lengths : array_like of int, shape (B,), optional
+            Of each prompt, from 1 to T; what stands behind is not read.
+        capacity : int, optional
+            Positions to make room for, ``2 * T`` by default.
+        grow : bool, default True
+            As in `cache`.
+
+        Returns
+        -------
+        logits : ndarray, shape (B, V)
+            At the last position of each prompt.
+        cache : KVCache
+
+        Raises
+        ------
+        IndexError
+            If a token is out of range.
+        ValueError
+            If a length is not in 1 to T, or the prompts do not fit a cache that may not grow.
+
+        Examples
+        --------
+        >>> from gatelearn import nn
+        >>> net = nn.Transformer(10, width=16, layers=2, heads=2).build(seed=0)
+        >>> logits, cache = net.prefill([[1, 2, 3], [4, 5, 0]], lengths=[3, 2])
+        >>> logits = net.decode([7, 8], cache)
+        >>> logits.shape, cache.lengths
+        ((2, 10), array([4, 3]))
+        """
+        x = self.embed(tokens)
+        B, T, _ = x.shape
+        gates = self._gates(gate, B)
+        lengths = np.full(B, T) if lengths is None else as_index(lengths, "lengths", ndim=1)
+        if lengths.shape != (B,) or (B and (lengths.min() < 1 or lengths.max() > T)):
+            raise ValueError(f"lengths is {lengths.tolist()}, expected {B} numbers from 1 to {T}")
+        cache = self._empty_cache(B, 2 * T if capacity is None else capacity, grow)
+        cache.reserve(T)
+        for i, block in enumerate(self.blocks):
+            g = self._layer_gate(gates, i, x, B)
+            heads = cache.add_layer(g, block.heads.head_width)
+            x = block.prefill(x, g, lengths, heads, cache.previous[i])
+        cache.lengths = lengths.copy()
+        return self._decode_logits(x[np.arange(B), lengths - 1]), cache
+
+    def _layer_gate(self, gates: Callable, layer: int, x: NDArray | None, B: int) -> NDArray:
+        return _gate(gates(layer, x), (B, self.gate_shape[1]), self.param["embedding"].dtype)
+
+    def decode(self, tokens: ArrayLike, cache: KVCache) -> NDArray:
+        """Read further positions of every sample; return logits (B, V) at the last of them.
+
+        A position costs what its open heads and MLPs cost, whatever the others hold. Results are
+        the same bits for a sample alone and in a batch, for positions one by one and several at
+        once, on any number of threads. A step that fails or is interrupted leaves the cache as it
+        was.
+
+        Parameters
+        ----------
+        tokens : array_like of int, shape (B,) or (B, N)
+            The next one or N >= 1 of each sample.
+        cache : KVCache
+            Extended by them.
+
+        Returns
+        -------
+        ndarray, shape (B, V)
+
+        Raises
+        ------
+        IndexError
+            If a token is out of range.
+        ValueError
+            If `tokens` does not fit, or the cache is full and may not grow.
+        """
+        tokens, B = as_index(tokens, "tokens"), len(cache.lengths)
+        rows = tokens[:, None] if tokens.ndim == 1 else tokens
+        if rows.ndim != 2 or len(rows) != B or rows.shape[1] == 0:
+            raise ValueError(f"tokens has shape {tokens.shape}, expected ({B},) or ({B}, N), "
+                             "N >= 1")
+        x = self.embed(rows)
+        cache.reserve(rows.shape[1])
+        last = np.empty_like(cache.previous)
+        for i, block in enumerate(self.blocks):
+            block.decode(x, cache, i, last[i])
+        logits = self._decode_logits(np.ascontiguousarray(x[:, -1]))
+        # what was written behind the lengths counts from here on
+        cache.lengths, cache.previous = cache.lengths + rows.shape[1], last
+        return logits
+
+    def _decode_logits(self, rows: NDArray) -> NDArray:
+        """Return logits of hidden states (B, C): as `read`, but each row alone decides its bits."""
+        p = self.param
+        logits = np.empty((len(rows), self.vocabulary), rows.dtype)
+        _core.decode_logits(logits, rows, p["norm_weight"], p["norm_bias"], p["embedding"], 1e-5)
+        return logits
+
+    def generate(self, tokens: ArrayLike, count: int, gate: ArrayLike | Callable | None = None,
+                 lengths: ArrayLike | None = None, *, end: int | None = None,
+                 rng: np.random.Generator | None = None,
+                 temperature: float = 1.0) -> NDArray[np.int64]:
+        """Continue prompts token by token.
+
+        Parameters
+        ----------
+        tokens, gate, lengths
+            As in `prefill`.
+        count : int
+            How many tokens at most.
+        end : int, optional
+            Ends a sample and fills what follows there, until all samples have ended.
+        rng : numpy.random.Generator, optional
+            Sample from it; without it the most likely token is taken.
+        temperature : float, default 1
+            Divides the logits before sampling.
+
+        Returns
+        -------
+        ndarray of int64, shape (B, n), n <= count
+
+        Raises
+        ------
+        FloatingPointError
+            If logits are not finite.
+
+        Examples
+        --------
+        >>> from gatelearn import nn
+        >>> net = nn.Transformer(10, width=16, layers=2, heads=2).build(seed=0)
+        >>> net.generate([[1, 2, 3]], 4, rng=np.random.default_rng(0)).shape
+        (1, 4)
+        """
+        if not temperature > 0:
+            raise ValueError(f"temperature is {temperature}, expected a positive number")
+        logits, cache = self.prefill(tokens, gate, lengths)
+        ended = np.zeros(len(logits), bool)
+        chosen: list[NDArray] = []
+        while len(chosen) < count and not ended.all():
+            if chosen:
+                logits = self.decode(chosen[-1], cache)
+            if rng is not None:
+                token, _ = categorical_sample(logits / temperature, rng.random(len(logits)))
+            elif np.isfinite(logits).all():
+                token = logits.argmax(1)
+            else:
+                raise FloatingPointError("logits are not finite")
+            if end is not None:
+                token = np.where(ended, end, token)
+                ended |= token == end
+            chosen.append(token)
+        return np.array(chosen, np.int64).reshape(len(chosen), len(logits)).T

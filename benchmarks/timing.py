@@ -69,15 +69,17 @@ def interleave(functions: dict[str, Callable[[], Any]], *, seconds: float,
                rounds: tuple[int, int]) -> dict[str, list[float]]:
     """Time the functions by turns; return the seconds of one call, a number for each round.
 
-    A round calls each function as often as fills about 5 ms. There are at least ``rounds[0]`` and
-    at most ``rounds[1]`` rounds, as many as fit in `seconds`.
+    A round calls each function as often as fills about 20 ms, after a pause in which the idle threads
+    of the one before fall asleep (OpenMP's go on spinning, on processors that others want) and half
+    as many calls that wake its own. There are at least ``rounds[0]`` and at most ``rounds[1]`` rounds, as
+    many as fit in `seconds`.
     """
     calls = {}
     for name, function in functions.items():
         function()
         start = time.perf_counter()
         function()
-        calls[name] = max(1, math.ceil(0.005 / max(time.perf_counter() - start, 1e-7)))
+        calls[name] = max(1, math.ceil(0.02 / max(time.perf_counter() - start, 1e-7)))
 
     samples: dict[str, list[float]] = {name: [] for name in functions}
     begin = time.perf_counter()
@@ -90,6 +92,9 @@ def interleave(functions: dict[str, Callable[[], Any]], *, seconds: float,
             # who goes first changes, since the first finds the caches of the last
             order = list(functions)[i % len(functions):] + list(functions)[:i % len(functions)]
             for name in order:
+                time.sleep(0.01)
+                for _ in range(calls[name] // 2):
+                    functions[name]()
                 start = time.perf_counter()
                 for _ in range(calls[name]):
                     functions[name]()

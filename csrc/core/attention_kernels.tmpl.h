@@ -16,7 +16,8 @@ static REAL FN(softmax_step)(REAL *p, ptrdiff_t wide, REAL *top, REAL *sum) {
         EACH_LANE(k) lane[k] = p[s + k] > lane[k] ? p[s + k] : lane[k];
     const REAL new = FN(fold_max)(lane);
     const REAL shift = new == -(REAL)INFINITY ? 0 : new;
-    const REAL shrink = FN(exp2_below_)(*top - shift);
+    // of nothing so far, nothing shrinks
+    const REAL shrink = *top == new || *sum == 0 ? 1 : FN(exp2_below_)(*top - shift);
     EACH_LANE(k) lane[k] = 0;
     for (ptrdiff_t s = 0; s < wide; s += LANES)
         EACH_LANE(k) {

@@ -150,6 +150,12 @@ static void FN(tile_product)(REAL *c, const FN(tile) *tile, const REAL *x, const
                     GL_MIN(PANEL, wide - s), D, 0);
 }
 
+// Of LANES scores, those before `from` and from `to` on become -inf.
+static inline void FN(hide_lanes)(REAL *p, ptrdiff_t from, ptrdiff_t to) {
+    const int first = (int)GL_MIN(from, LANES), end = (int)GL_MIN(to, LANES);
+    EACH_LANE(k) p[k] = (k >= first) & (k < end) ? p[k] : -(REAL)INFINITY;
+}
+
 // Row r of the tile: what is added to its scores, then -inf where a key is hidden and in columns
 // that only fill a vector.
 static void FN(finish_row)(REAL *p, const FN(gl_attention) *a, const FN(tile) *tile, ptrdiff_t r) {
@@ -169,13 +175,24 @@ static void FN(finish_row)(REAL *p, const FN(gl_attention) *a, const FN(tile) *t
         const uint8_t *mask = FN(mask_row)(a, tile->b, tile->h, t);
         for (ptrdiff_t s = from; s < to; s++) p[s - base] = mask[s] ? p[s - base] : -(REAL)INFINITY;
     }
-    for (ptrdiff_t i = 0; i < from - base; i++) p[i] = -(REAL)INFINITY;
-    for (ptrdiff_t i = to - base; i < wide; i++) p[i] = -(REAL)INFINITY;
+    for (ptrdiff_t i = 0; i < from - base; i += LANES)
+        FN(hide_lanes)(p + i, from - base - i, LANES);
+    for (ptrdiff_t i = (to - base) / LANES * LANES; i < wide; i += LANES)
+        FN(hide_lanes)(p + i, 0, to - base - i);
+}
+
+// Are the scores done as the product leaves them?
+static int FN(tile_done)(const FN(gl_attention) *a, const FN(tile) *tile) {
+    const ptrdiff_t base = FN(tile_base)(tile);
+    return !a->bias.data && !a->slopes && tile->from == base &&
+           tile->to == base + FN(tile_wide)(tile) &&
+           !FN(hides)(a, tile->b, tile->t, tile->m, tile->from, tile->to);
 }
 
 // p (m, KEY_BLOCK) = scores of the tile, q (m, D) being its queries times query_factor.
 static void FN(tile_scores)(REAL *p, const FN(gl_attention) *a, const FN(tile) *tile, const REAL *q,
                             const REAL *panels) {
     FN(tile_product)(p, tile, q, panels, a->D);
+    if (FN(tile_done)(a, tile)) return;
     for (ptrdiff_t r = 0; r < tile->m; r++) FN(finish_row)(p + r*KEY_BLOCK, a, tile, r);
 }

@@ -75,6 +75,10 @@ def read_rows(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 def measure_all(options: argparse.Namespace) -> None:
     """Measure every case in this process; each row is kept as soon as it is there."""
+    if hasattr(os, "sched_setaffinity"):
+        # some peers cannot be told how many threads to use: they ask how many processors there are
+        ours = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, ours[:int(os.environ["GATELEARN_NUM_THREADS"])])
     from timing import measure
 
     import gatelearn as gl

@@ -15,7 +15,8 @@ from timing import OURS
 
 from gatelearn import _config
 
-PEERS = ("numpy", "torch", "stable-baselines3", "matplotlib", "rich", "scipy-openblas32")
+PEERS = ("numpy", "torch", "jax", "onnxruntime", "stable-baselines3", "matplotlib", "rich",
+         "scipy-openblas32")
 
 
 def machine() -> dict[str, Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
+import peers
 from timing import OURS, Case, optional
 
 from gatelearn import functional as F
@@ -45,39 +45,13 @@ def attention_case(group: str, shape: tuple[int, ...], causal: bool, backward: b
             return F.attention_backward(dout, q, k, v, out, lse, is_causal=causal)[0]
 
         functions = {OURS: ours_both if backward else ours}
-        if torch := optional("torch", skipped):
-            tq, tk, tv, tdout = (torch.from_numpy(a) for a in (q, k, v, dout))
-            sdpa = torch.nn.functional.scaled_dot_product_attention
-
-            def peer():
-                with torch.inference_mode():
-                    return sdpa(tq, tk, tv, is_causal=causal)
-
-            inputs = [t.clone().requires_grad_() for t in (tq, tk, tv)]
-
-            def peer_both():
-                out = sdpa(*inputs, is_causal=causal)
-                return torch.autograd.grad(out, inputs, tdout)[0]
-
-            functions["torch"] = peer_both if backward else peer
-        if not backward and T <= 2048:
-            functions["numpy"] = lambda: numpy_attention(q, k, v, causal)
+        arrays = q, k, v, dout
+        for peer in (peers.torch_attention, peers.jax_attention, peers.onnx_attention,
+                     peers.numpy_attention):
+            functions |= peer(arrays, causal, backward, skipped)
         return functions
 
     return Case(group, name, setup, flops)
-
-
-def numpy_attention(q, k, v, causal):
-    """The few lines that one writes without a library."""
-    T = q.shape[2]
-    score = q @ k.swapaxes(2, 3)
-    score *= 1 / math.sqrt(q.shape[3])
-    if causal:
-        score[..., np.arange(T)[:, None] < np.arange(T)] = -np.inf
-    score -= score.max(-1, keepdims=True)
-    np.exp(score, out=score)
-    score /= score.sum(-1, keepdims=True)
-    return score @ v
 
 
 def limit_case(quick: bool) -> Case:

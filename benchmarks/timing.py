@@ -69,10 +69,10 @@ def interleave(functions: dict[str, Callable[[], Any]], *, seconds: float,
                rounds: tuple[int, int]) -> dict[str, list[float]]:
     """Time the functions by turns; return the seconds of one call, a number for each round.
 
-    A round calls each function as often as fills about 20 ms, after a pause in which the idle threads
-    of the one before fall asleep (OpenMP's go on spinning, on processors that others want) and half
-    as many calls that wake its own. There are at least ``rounds[0]`` and at most ``rounds[1]`` rounds, as
-    many as fit in `seconds`.
+    A round calls each function as often as fills about 20 ms, after a pause in which the idle
+    threads of the one before fall asleep (OpenMP's go on spinning, on processors that others want)
+    and half as many calls that wake its own. There are at least ``rounds[0]`` and at most
+    ``rounds[1]`` rounds, as many as fit in `seconds`.
     """
     calls = {}
     for name, function in functions.items():

@@ -53,6 +53,9 @@ def as_reals(*pairs: tuple[Any, str], ndim: int | None = None,
              strided: bool = False) -> list[NDArray]:
     """Convert several (array, name) pairs to their common float type."""
     arrays = [as_real(x, name, ndim=ndim, strided=strided) for x, name in pairs]
+    dtype = arrays[0].dtype
+    if all(a.dtype is dtype for a in arrays):
+        return arrays
     dtype = np.result_type(*arrays)
     return [as_real(a, name, dtype=dtype, ndim=ndim, strided=strided)
             for a, (_, name) in zip(arrays, pairs, strict=True)]

@@ -7,27 +7,26 @@ typedef struct {
     REAL *sum;   // (rows,)   sum of 2^(score - top)
 } FN(running);
 
-// Turn a row of scores into 2^(score - top) and take it into top and sum; returns the factor by
-// which all earlier terms shrink.
-static REAL FN(softmax_step)(REAL *p, ptrdiff_t wide, REAL *top, REAL *sum) {
+// The largest of a row of scores and `top`; NaN is passed over.
+static inline REAL FN(raise_top)(const REAL *p, ptrdiff_t wide, REAL top) {
     REAL lane[LANES];
-    EACH_LANE(k) lane[k] = *top;
+    EACH_LANE(k) lane[k] = top;
     for (ptrdiff_t s = 0; s < wide; s += LANES)
         EACH_LANE(k) lane[k] = p[s + k] > lane[k] ? p[s + k] : lane[k];
-    const REAL new = FN(fold_max)(lane);
-    const REAL shift = new == -(REAL)INFINITY ? 0 : new;
-    // of nothing so far, nothing shrinks
-    const REAL shrink = *top == new || *sum == 0 ? 1 : FN(exp2_below_)(*top - shift);
-    EACH_LANE(k) lane[k] = 0;
+    return FN(fold_max)(lane);
+}
+
+// Turn a row of scores into 2^(score - top); returns their sum.
+static inline REAL FN(power_row)(REAL *p, ptrdiff_t wide, REAL top) {
+    const REAL shift = top == -(REAL)INFINITY ? 0 : top;
+    REAL lane[LANES] = {0};
     for (ptrdiff_t s = 0; s < wide; s += LANES)
         EACH_LANE(k) {
             const REAL y = FN(exp2_below_)(p[s + k] - shift);
             p[s + k] = y;
             lane[k] += y;
         }
-    *sum = *sum * shrink + FN(fold_add)(lane);
-    *top = new;
-    return shrink;
+    return FN(fold_add)(lane);
 }
 
 // Weights of the tile, and their product with the values, taken into the running sums of its rows.
@@ -35,18 +34,29 @@ static void FN(forward_tile)(FN(running) run, REAL *p, const FN(gl_attention) *a
                              const FN(tile) *tile, const REAL *q, const REAL *panels,
                              const REAL *v) {
     const ptrdiff_t E = a->E, n = tile->to - tile->from, skip = tile->from - FN(tile_base)(tile);
+    const ptrdiff_t wide = FN(tile_wide)(tile);
     FN(tile_scores)(p, a, tile, q, panels);
+
+    // all maxima before all powers: then no row waits for the other
+    REAL top[PRODUCT_ROWS];
+    for (ptrdiff_t r = 0; r < tile->m; r++)
+        top[r] = FN(raise_top)(p + r*KEY_BLOCK, wide, run.top[r]);
     for (ptrdiff_t r = 0; r < tile->m; r++) {
-        REAL *p_r = p + r*KEY_BLOCK;
-        const REAL shrink = FN(softmax_step)(p_r, FN(tile_wide)(tile), run.top + r, run.sum + r);
-        if (shrink != 1)
+        const REAL sum = FN(power_row)(p + r*KEY_BLOCK, wide, top[r]);
+        if (run.top[r] != top[r] && run.sum[r] != 0) {
+            // what was summed so far shrinks
+            const REAL shrink = FN(exp2_below_)(run.top[r] - top[r]);
+            run.sum[r] *= shrink;
             for (ptrdiff_t e = 0; e < E; e++) run.acc[r*E + e] *= shrink;
-        if (a->dropout > 0) {
-            REAL factor[KEY_BLOCK];
-            FN(dropout_row)(factor, a->dropout, a->seed, tile->b*a->H + tile->h, tile->t + r,
-                            tile->from, tile->to);
-            for (ptrdiff_t s = 0; s < n; s++) p_r[skip + s] *= factor[s];
         }
+        run.sum[r] += sum;
+        run.top[r] = top[r];
+    }
+    for (ptrdiff_t r = 0; a->dropout > 0 && r < tile->m; r++) {
+        REAL factor[KEY_BLOCK], *p_r = p + r*KEY_BLOCK + skip;
+        FN(dropout_row)(factor, a->dropout, a->seed, tile->b*a->H + tile->h, tile->t + r, tile->from,
+                        tile->to);
+        for (ptrdiff_t s = 0; s < n; s++) p_r[s] *= factor[s];
     }
     FN(product)(run.acc, E, p + skip, KEY_BLOCK, 1, v + tile->from*a->v.t, a->v.t, tile->m, E, n, 1);
 }

@@ -11,11 +11,15 @@ from numpy.typing import ArrayLike, NDArray
 from gatelearn import _core
 from gatelearn._convert import as_flags, as_index, as_real, as_reals, check_shape, out_array
 
+_LARGEST = {np.dtype(t): float(np.finfo(t).max) for t in (np.float32, np.float64)}
+
 Window = int | tuple[int | None, int | None] | None
 
 
 def _bound(window: Window, is_causal: bool) -> tuple[int, int]:
     """The window as the core has it: -1 for no bound."""
+    if window is None:
+        return -1, 0 if is_causal else -1
     try:
         left, right = window if isinstance(window, tuple) else (window, window)
         bounds = [-1 if w is None else w.__index__() for w in (left, right)]
@@ -64,7 +68,7 @@ def _options(query: NDArray, key: NDArray, *, bias: Any = None, mask: Any = None
     dtype, full = query.dtype, (*query.shape[:3], key.shape[2])
     if scale is None:
         scale = 1 / math.sqrt(query.shape[-1]) if query.shape[-1] else 1.0
-    if not abs(scale) <= float(np.finfo(dtype).max):
+    if not abs(scale) <= _LARGEST[dtype]:
         raise ValueError(f"scale is {scale}, expected a finite number of {dtype}")
     if gate is not None:
         gate = as_real(gate, "gate", dtype=dtype)

@@ -32,6 +32,11 @@ static FN(gradient) FN(carve_gradient)(char **cursor, ptrdiff_t D, ptrdiff_t E) 
     return s;
 }
 
+// Queries of a tile: on the border of what is seen shorter ones compute less that is hidden.
+static ptrdiff_t FN(gradient_rows)(const FN(gl_attention) *a, int exact) {
+    return exact ? 1 : a->left < 0 && a->right < 0 ? GRADIENT_ROWS : GRADIENT_ROWS / 2;
+}
+
 // Rows t .. t + m of sample b, head h.
 static const REAL *FN(rows_of)(const FN(gl_heads_in) *x, ptrdiff_t b, ptrdiff_t h, ptrdiff_t t) {
     return x->data + b*x->b + h*x->h + t*x->t;
@@ -131,7 +136,7 @@ static void FN(backward_keys)(FN(gradient) *s, REAL *dk, REAL *dv, const FN(gl_a
                      .exact = FN(needs_exact)(a, b, h, t0, t_end - t0, k0, n)};
     for (ptrdiff_t t = t0; t < t_end; t += tile.m) {
         tile.t = t;
-        tile.m = FN(tile_rows)(a, t, t_end, tile.exact ? 1 : GRADIENT_ROWS);
+        tile.m = FN(tile_rows)(a, t, t_end, FN(gradient_rows)(a, tile.exact));
         FN(gather_rows)(s, a, &tile);
         FOR_KEYS(a, &tile, k0 + n) {
             const ptrdiff_t at = tile.from - k0, seen = tile.to - tile.from;
@@ -226,7 +231,7 @@ static void FN(attention_bias_block)(const FN(gl_attention) *a, ptrdiff_t i, ptr
                 tile.exact = FN(needs_exact)(a, b, h, q0, t_end - q0, tile.k0, n);
                 FN(pack_keys)(&s, a, b, g, tile.k0, n);
                 for (tile.t = q0; tile.t < t_end; tile.t += tile.m) {
-                    tile.m = FN(tile_rows)(a, tile.t, t_end, tile.exact ? 1 : GRADIENT_ROWS);
+                    tile.m = FN(tile_rows)(a, tile.t, t_end, FN(gradient_rows)(a, tile.exact));
                     FN(gather_rows)(&s, a, &tile);
                     FOR_KEYS(a, &tile, tile.k0 + n) {
                         FN(score_gradient)(&s, a, &tile);

@@ -86,6 +86,15 @@ def check_shape(a: NDArray, name: str, shape: tuple[int, ...]) -> NDArray:
     return a
 
 
+def check_sequence(x: NDArray, width: int, dtype: np.dtype) -> None:
+    """Raise unless `x` is an array of shape (B, T, width) and of the parameters' dtype."""
+    if not isinstance(x, np.ndarray) or x.dtype != dtype:
+        has = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
+        raise TypeError(f"x has dtype {has}, expected {dtype} as the parameters")
+    if x.ndim != 3 or x.shape[2] != width:
+        raise ValueError(f"x has shape {x.shape}, expected (B, T, {width})")
+
+
 def out_array(out: NDArray | None, shape: tuple[int, ...], dtype: np.dtype, name: str = "out", *,
               strided: bool = False) -> NDArray:
     """Return `out` if it matches exactly, or a new array if it is None.

@@ -4,8 +4,27 @@
 
 #include "glpy.h"
 
+#include "../core/gl_pool.h"
+
 #define GLPY_METHOD(name, signature, doc)                                                     \
     {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, #name "(" signature ")\n--\n\n" doc}
+
+// Run one pass that takes a struct, in either type: FILL sets it, FN names the pass.
+#define GLPY_RUN(c, STRUCT, FN, FILL)                                                    \
+    do {                                                                                 \
+        const int nth = gl_pool_threads();                                               \
+        const STRUCT##_f32 a32 = FILL(STRUCT##_f32, float);                              \
+        const STRUCT##_f64 a64 = FILL(STRUCT##_f64, double);                             \
+        void *work = glpy_workspace(&(c), (c).is_f32 ? FN##_workspace_f32(&a32, nth)     \
+                                                     : FN##_workspace_f64(&a64, nth));   \
+        if (work == NULL) return NULL;                                                   \
+        Py_BEGIN_ALLOW_THREADS                                                           \
+        if ((c).is_f32)                                                                  \
+            FN##_f32(&a32, work, nth);                                                   \
+        else                                                                             \
+            FN##_f64(&a64, work, nth);                                                   \
+        Py_END_ALLOW_THREADS                                                             \
+    } while (0)
 
 extern PyMethodDef glpy_attention_methods[];
 extern PyMethodDef glpy_gated_methods[];

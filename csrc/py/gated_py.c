@@ -1,34 +1,8 @@
 // The gated layers: heads and MLP.
 #include "bindings.h"
 
-#include "../core/attention.h"
 #include "../core/gated_heads.h"
 #include "../core/gated_mlp.h"
-#include "../core/gl_pool.h"
-
-static int check_lengths(const glpy_call *c, const int64_t *lengths) {
-    const gl_result r = gl_lengths_check(lengths, GLPY_DIM(*c, 'B'), GLPY_DIM(*c, 'T'));
-    PyObject *none = glpy_return(c, r, "lengths", "0 to T");
-    Py_XDECREF(none);
-    return none ? 0 : -1;
-}
-
-// Run one pass of either type: FILL sets the struct, FN names the pass.
-#define RUN(c, STRUCT, FN, FILL)                                                   \
-    do {                                                                           \
-        const int nth = gl_pool_threads();                                         \
-        const STRUCT##_f32 a32 = FILL(STRUCT##_f32, float);                        \
-        const STRUCT##_f64 a64 = FILL(STRUCT##_f64, double);                       \
-        void *work = glpy_workspace(&(c), (c).is_f32 ? FN##_workspace_f32(&a32, nth)     \
-                                                     : FN##_workspace_f64(&a64, nth));   \
-        if (work == NULL) return NULL;                                             \
-        Py_BEGIN_ALLOW_THREADS                                                     \
-        if ((c).is_f32)                                                            \
-            FN##_f32(&a32, work, nth);                                             \
-        else                                                                       \
-            FN##_f64(&a64, work, nth);                                             \
-        Py_END_ALLOW_THREADS                                                       \
-    } while (0)
 
 enum { H_X, H_GATE, H_LENGTHS, H_NORM_W, H_NORM_B, H_SHIFT, H_WQKV, H_WO, H_COS, H_SIN, H_SCALE,
        H_CAUSAL, H_EPS, H_QKV, H_OUT, H_LSE, H_COMMON };
@@ -61,7 +35,7 @@ enum { H_X, H_GATE, H_LENGTHS, H_NORM_W, H_NORM_B, H_SHIFT, H_WQKV, H_WO, H_COS,
 static int check_heads(const glpy_call *c) {
     const ptrdiff_t B = GLPY_DIM(*c, 'B'), T = GLPY_DIM(*c, 'T');
     const ptrdiff_t H = GLPY_DIM(*c, 'H'), D = GLPY_DIM(*c, 'D');
-    if (glpy_check_blas_dims(c) < 0 || check_lengths(c, c->data[H_LENGTHS]) < 0) return -1;
+    if (glpy_check_blas_dims(c) < 0 || glpy_check_lengths(c, c->data[H_LENGTHS]) < 0) return -1;
     if (glpy_check_blas_size(c, "B * T", gl_size_mul(B, T)) < 0) return -1;
     if (glpy_check_blas_size(c, "3 * H * D", gl_size_mul(3*H, D)) < 0) return -1;
     if (GLPY_DIM(*c, 'P') != 3) {
@@ -98,7 +72,7 @@ static PyObject *gated_heads_forward(PyObject *Py_UNUSED(mod), PyObject *const *
     if (glpy_parse(&c, "gated_heads_forward", spec, N, args, nargs) < 0) return NULL;
     if (check_heads(&c) < 0) return NULL;
 #define FORWARD(STRUCT, REAL) {HEADS_COMMON(REAL), .y = c.data[Y]}
-    RUN(c, gl_gated_heads, gl_gated_heads_forward, FORWARD);
+    GLPY_RUN(c, gl_gated_heads, gl_gated_heads_forward, FORWARD);
 #undef FORWARD
     Py_RETURN_NONE;
 }
@@ -133,7 +107,7 @@ static PyObject *gated_heads_backward(PyObject *Py_UNUSED(mod), PyObject *const 
     {HEADS_COMMON(REAL), .dy = c.data[DY], .dx = c.data[DX], .dgate = c.data[DGATE],        \
      .dnorm_weight = c.data[DNORM_W], .dnorm_bias = c.data[DNORM_B], .dshift = c.data[DSHIFT], \
      .dwqkv = c.data[DWQKV], .dwo = c.data[DWO]}
-    RUN(c, gl_gated_heads, gl_gated_heads_backward, BACKWARD);
+    GLPY_RUN(c, gl_gated_heads, gl_gated_heads_backward, BACKWARD);
 #undef BACKWARD
     Py_RETURN_NONE;
 }
@@ -157,7 +131,7 @@ enum { M_X, M_GATE, M_LENGTHS, M_NORM_W, M_NORM_B, M_W1, M_W2, M_EPS, M_HIDDEN, 
     .w2 = c.data[M_W2], .eps = (REAL)c.num[M_EPS], .hidden = c.data[M_HIDDEN]
 
 static int check_mlp(const glpy_call *c) {
-    if (glpy_check_blas_dims(c) < 0 || check_lengths(c, c->data[M_LENGTHS]) < 0) return -1;
+    if (glpy_check_blas_dims(c) < 0 || glpy_check_lengths(c, c->data[M_LENGTHS]) < 0) return -1;
     return glpy_check_blas_size(c, "B * T", gl_size_mul(GLPY_DIM(*c, 'B'), GLPY_DIM(*c, 'T')));
 }
 
@@ -173,7 +147,7 @@ static PyObject *gated_mlp_forward(PyObject *Py_UNUSED(mod), PyObject *const *ar
     if (glpy_parse(&c, "gated_mlp_forward", spec, N, args, nargs) < 0) return NULL;
     if (check_mlp(&c) < 0) return NULL;
 #define FORWARD(STRUCT, REAL) {MLP_COMMON(REAL), .y = c.data[Y]}
-    RUN(c, gl_gated_mlp, gl_gated_mlp_forward, FORWARD);
+    GLPY_RUN(c, gl_gated_mlp, gl_gated_mlp_forward, FORWARD);
 #undef FORWARD
     Py_RETURN_NONE;
 }
@@ -202,7 +176,7 @@ static PyObject *gated_mlp_backward(PyObject *Py_UNUSED(mod), PyObject *const *a
     {MLP_COMMON(REAL), .dy = c.data[DY], .dx = c.data[DX], .dgate = c.data[DGATE],         \
      .dnorm_weight = c.data[DNORM_W], .dnorm_bias = c.data[DNORM_B], .dw1 = c.data[DW1],   \
      .dw2 = c.data[DW2]}
-    RUN(c, gl_gated_mlp, gl_gated_mlp_backward, BACKWARD);
+    GLPY_RUN(c, gl_gated_mlp, gl_gated_mlp_backward, BACKWARD);
 #undef BACKWARD
     Py_RETURN_NONE;
 }

@@ -1,5 +1,6 @@
 #include "glpy.h"
 
+#include "../core/attention.h"
 #include "../core/gl_blas.h"
 
 #include <pthread.h>
@@ -293,6 +294,13 @@ int glpy_check_blas_size(const glpy_call *c, const char *what, ptrdiff_t n) {
     PyErr_Format(PyExc_ValueError, "%s: %s is too large, expected at most %d", c->function, what,
                  INT32_MAX);
     return -1;
+}
+
+int glpy_check_lengths(const glpy_call *c, const int64_t *lengths) {
+    const gl_result r = gl_lengths_check(lengths, GLPY_DIM(*c, 'B'), GLPY_DIM(*c, 'T'));
+    PyObject *none = glpy_return(c, r, "lengths", "0 to T");
+    Py_XDECREF(none);
+    return none ? 0 : -1;
 }
 
 // The lease of each thread, freed when the thread ends.

@@ -64,6 +64,9 @@ int glpy_check_blas_dims(const glpy_call *c);
 // The same of a product of sizes, which `what` names.
 int glpy_check_blas_size(const glpy_call *c, const char *what, ptrdiff_t n);
 
+// Raise unless each of the `lengths` (B,) is 0 to T, or `lengths` NULL; -1 with an exception.
+int glpy_check_lengths(const glpy_call *c, const int64_t *lengths);
+
 // Scratch of the calling thread, aligned to GL_ALIGN and valid until its next lease. NULL with a
 // MemoryError where bytes is negative (an overflow) or memory is short.
 void *glpy_workspace(const glpy_call *c, ptrdiff_t bytes);

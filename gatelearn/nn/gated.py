@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gatelearn import _core
-from gatelearn._convert import as_index
+from gatelearn._convert import as_index, check_sequence
 from gatelearn.nn.base import Layer
 
 
@@ -35,14 +35,6 @@ def _gate(gate: NDArray | None, shape: tuple[int, ...], dtype: np.dtype) -> NDAr
     if np.shape(gate) != shape:
         raise ValueError(f"gate has shape {np.shape(gate)}, expected {shape}")
     return np.ascontiguousarray(gate, dtype)
-
-
-def _check_input(x: NDArray, width: int, dtype: np.dtype) -> None:
-    if not isinstance(x, np.ndarray) or x.dtype != dtype:
-        has = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
-        raise TypeError(f"x has dtype {has}, expected {dtype} as the parameters")
-    if x.ndim != 3 or x.shape[2] != width:
-        raise ValueError(f"x has shape {x.shape}, expected (B, T, {width})")
 
 
 class HeadsSaved(NamedTuple):
@@ -163,7 +155,7 @@ class GatedHeads(Layer):
         y : ndarray, shape (B, T, C)
         saved : HeadsSaved or None
         """
-        _check_input(x, self.width, self.param["wo"].dtype)
+        check_sequence(x, self.width, self.param["wo"].dtype)
         B, T, _ = x.shape
         H, D = self.heads, self.head_width
         gate = _gate(gate, (B, H), x.dtype)
@@ -281,7 +273,7 @@ class GatedMLP(Layer):
     def forward(self, x: NDArray, gate: NDArray | None = None, lengths: NDArray | None = None, *,
                 save: bool = True, out: NDArray | None = None) -> tuple[NDArray, MLPSaved | None]:
         """Apply the block; parameters as in `GatedHeads.forward`, with `gate` of shape (B,)."""
-        _check_input(x, self.width, self.param["w1"].dtype)
+        check_sequence(x, self.width, self.param["w1"].dtype)
         B, T, _ = x.shape
         gate = _gate(gate, (B,), x.dtype)
         lengths = None if lengths is None else as_index(lengths, "lengths", ndim=1)

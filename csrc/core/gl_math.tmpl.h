@@ -1,4 +1,5 @@
-// Scalar functions that gcc vectorises, and sums over fixed lanes.
+// Scalar functions that gcc vectorises, and sums over fixed lanes. A loop around one that gcc leaves
+// out of line is not vectorised, so the longest are always inlined.
 
 static inline REAL FN(from_bits)(UINT u) {
     REAL x;
@@ -23,7 +24,7 @@ static inline REAL FN(fma_)(REAL a, REAL b, REAL c) {
 
 // exp(x) as 2^n * exp(r), |r| <= log(2)/2. Within 1.1 ulp for normal results; results below the
 // smallest normal number are 0, above the largest inf; NaN stays NaN.
-static inline REAL FN(exp_)(REAL x) {
+static inline __attribute__((always_inline)) REAL FN(exp_)(REAL x) {
     const int single = sizeof(REAL) == 4;
     const REAL shift = single ? (REAL)12582912.0 : (REAL)6755399441055744.0;  // 1.5 * 2^mantissa
     const REAL lo = single ? (REAL)-87.33654 : (REAL)-708.3964185322641;
@@ -121,7 +122,7 @@ static inline REAL FN(log1p_)(REAL x) {
 }
 
 // tanh through exp of a number <= 0, so that nothing overflows.
-static inline REAL FN(tanh_)(REAL x) {
+static inline __attribute__((always_inline)) REAL FN(tanh_)(REAL x) {
     const REAL a = x < 0 ? -x : x;
     const REAL e = FN(exp_)(-2 * a);
     const REAL big = (1 - e) / (1 + e);
@@ -141,7 +142,9 @@ static inline REAL FN(tanh_)(REAL x) {
 }
 
 // Where exp overflows the result is 0, as it should be.
-static inline REAL FN(sigmoid_)(REAL x) { return 1 / (1 + FN(exp_)(-x)); }
+static inline __attribute__((always_inline)) REAL FN(sigmoid_)(REAL x) {
+    return 1 / (1 + FN(exp_)(-x));
+}
 
 // Sum and dot product over LANES accumulators: gcc vectorises them without changing the order,
 // so every instruction set gives the same bits.

@@ -45,6 +45,14 @@ from gatelearn.functional.loss import (
 from gatelearn.functional.norm import layer_norm, layer_norm_backward
 from gatelearn.functional.optim import adamw_step, grad_norm
 from gatelearn.functional.ppo import ppo_loss
+from gatelearn.functional.recurrent import (
+    gru,
+    gru_backward,
+    lstm,
+    lstm_backward,
+    rnn,
+    rnn_backward,
+)
 
 __all__ = [
     "adamw_step",
@@ -70,6 +78,8 @@ __all__ = [
     "gelu",
     "gelu_backward",
     "grad_norm",
+    "gru",
+    "gru_backward",
     "layer_norm",
     "layer_norm_backward",
     "leave_one_out",
@@ -77,9 +87,13 @@ __all__ = [
     "linear_backward",
     "log_softmax",
     "log_softmax_backward",
+    "lstm",
+    "lstm_backward",
     "ppo_loss",
     "relu",
     "relu_backward",
+    "rnn",
+    "rnn_backward",
     "sigmoid",
     "sigmoid_backward",
     "softmax",

@@ -13,11 +13,16 @@ from gatelearn.nn.layers import (
     orthogonal,
 )
 from gatelearn.nn.optim import AdamW, cosine_schedule, matrices_only
+from gatelearn.nn.recurrent import GRU, LSTM, RNN, Bidirectional
 from gatelearn.nn.transformer import Block, Transformer
 
 __all__ = [
     "GELU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "AdamW",
+    "Bidirectional",
     "Block",
     "Embedding",
     "GatedHeads",

@@ -154,3 +154,12 @@ def ppo(stats: _Real, dlogp: _Real, dvalue: _Real | None, dentropy: _Real, logp:
         logp_old: _Real, advantage: _Real, value: _Real | None, value_old: _Real | None,
         returns: _Real | None, entropy: _Real, clip: float, value_clip: float,
         value_coefficient: float, entropy_coefficient: float, /) -> None: ...
+
+# recurrent
+def recurrent_forward(x: _Real, first: _Real, lengths: _Index | None, wx: _Real, wh: _Real,
+                      relu: bool, reverse: bool, y: _Real, trace: _Real | None, bias: _Real,
+                      bias_hidden: _Real | None, last: _Real, /) -> None: ...
+def recurrent_backward(x: _Real, first: _Real, lengths: _Index | None, wx: _Real, wh: _Real,
+                       relu: bool, reverse: bool, y: _Real, trace: _Real | None, dy: _Real | None,
+                       dlast: _Real | None, dx: _Real, dfirst: _Real, dwx: _Real, dwh: _Real,
+                       dbias: _Real, dbias_hidden: _Real | None, /) -> None: ...

@@ -109,6 +109,17 @@ typedef struct {
     void (*ppo_value_rows)(double *sum, REAL *dvalue, const REAL *value, const REAL *value_old,
                            const REAL *returns, REAL clip, REAL scale, ptrdiff_t N);
 
+    // recurrent_kernels
+    void (*rnn_step)(REAL *y, REAL *h, const REAL *u, int relu, ptrdiff_t H);
+    void (*lstm_step)(REAL *y, REAL *state, REAL *trace, const REAL *u, ptrdiff_t H);
+    void (*gru_step)(REAL *y, REAL *h, REAL *trace, const REAL *u, const REAL *bias_hidden,
+                     ptrdiff_t H);
+    void (*rnn_step_backward)(REAL *da, const REAL *dh, const REAL *y, int relu, ptrdiff_t H);
+    void (*lstm_step_backward)(REAL *da, REAL *dstate, const REAL *trace, const REAL *c_before,
+                               ptrdiff_t H);
+    void (*gru_step_backward)(REAL *da, REAL *du, REAL *dh, const REAL *trace,
+                              const REAL *h_before, ptrdiff_t H);
+
     // optim_kernels
     void (*adamw)(REAL *param, REAL *m, REAL *v, const REAL *grad, const REAL *decay,
                   const FN(gl_adamw_coef) *coef, ptrdiff_t n);

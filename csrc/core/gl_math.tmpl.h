@@ -75,7 +75,7 @@ ALWAYS_INLINE REAL FN(exp_)(REAL x) {
 
 // 2^x for x <= 0: what a softmax needs, in half the steps of exp_. Within 1.1 ulp for normal
 // results; results below the smallest normal number are 0; NaN stays NaN.
-static inline REAL FN(exp2_below_)(REAL x) {
+ALWAYS_INLINE REAL FN(exp2_below_)(REAL x) {
     const int single = sizeof(REAL) == 4;
     const REAL shift = single ? (REAL)12582912.0 : (REAL)6755399441055744.0;  // 1.5 * 2^mantissa
     const REAL lo = single ? -126 : -1022;
@@ -182,7 +182,9 @@ ALWAYS_INLINE REAL FN(tanh_)(REAL x) {
 }
 
 // Where exp overflows the result is 0, as it should be.
-static inline REAL FN(sigmoid_)(REAL x) { return 1 / (1 + FN(exp_)(-x)); }
+ALWAYS_INLINE REAL FN(sigmoid_)(REAL x) {
+    return 1 / (1 + FN(exp_)(-x));
+}
 
 // Sum and dot product over LANES accumulators: gcc vectorises them without changing the order,
 // so every instruction set gives the same bits.

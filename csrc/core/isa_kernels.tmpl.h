@@ -13,6 +13,7 @@
 #include "position_kernels.tmpl.h"
 #include "ppo_kernels.tmpl.h"
 #include "product_kernels.tmpl.h"
+#include "recurrent_kernels.tmpl.h"
 
 // each of these uses what stands above
 #include "additive_kernels.tmpl.h"
@@ -71,6 +72,12 @@
         .leave_one_out_columns = leave_one_out_columns_##S,                 \
         .ppo_rows = ppo_rows_##S,                                           \
         .ppo_value_rows = ppo_value_rows_##S,                               \
+        .rnn_step = rnn_step_##S,                                           \
+        .lstm_step = lstm_step_##S,                                         \
+        .gru_step = gru_step_##S,                                           \
+        .rnn_step_backward = rnn_step_backward_##S,                         \
+        .lstm_step_backward = lstm_step_backward_##S,                       \
+        .gru_step_backward = gru_step_backward_##S,                         \
         .adamw = adamw_##S,                                                 \
         .sum_squares = sum_squares_##S,                                     \
     }

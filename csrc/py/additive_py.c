@@ -24,11 +24,8 @@ enum { QUERY, KEY, VALUE, WEIGHT, QUERY_LENGTHS, KEY_LENGTHS, MASK, CAUSAL, OUT,
     .causal = (int)c.integer[CAUSAL], .out = c.data[OUT], .lse = c.data[LSE]
 
 static int check_lengths(const glpy_call *c) {
-    const ptrdiff_t B = GLPY_DIM(*c, 'B');
-    gl_result r = gl_lengths_check(c->data[QUERY_LENGTHS], B, GLPY_DIM(*c, 'Q'));
-    if (glpy_check(c, r, "query_lengths", "0 to the number of queries") < 0) return -1;
-    r = gl_lengths_check(c->data[KEY_LENGTHS], B, GLPY_DIM(*c, 'K'));
-    return glpy_check(c, r, "key_lengths", "0 to the number of keys");
+    if (glpy_check_lengths(c, QUERY_LENGTHS, 'Q', "0 to the number of queries") < 0) return -1;
+    return glpy_check_lengths(c, KEY_LENGTHS, 'K', "0 to the number of keys");
 }
 
 static PyObject *additive_forward(PyObject *Py_UNUSED(mod), PyObject *const *args,

@@ -78,11 +78,6 @@ static int check_shared(const glpy_call *c, int i, int axis, char letter) {
                        GLPY_DIM(*c, letter));
 }
 
-static int check_lengths(const glpy_call *c, int i, char letter, const char *expected) {
-    const gl_result r = gl_lengths_check(c->data[i], GLPY_DIM(*c, 'B'), GLPY_DIM(*c, letter));
-    return glpy_check(c, r, c->spec[i].name, expected);
-}
-
 // What letters cannot say.
 static int check_options(const glpy_call *c) {
     const ptrdiff_t H = GLPY_DIM(*c, 'H'), G = GLPY_DIM(*c, 'G'), block = c->integer[BLOCK];
@@ -105,8 +100,8 @@ static int check_options(const glpy_call *c) {
                      c->function);
         return -1;
     }
-    if (check_lengths(c, QUERY_LENGTHS, 'Q', "0 to the number of queries") < 0) return -1;
-    return check_lengths(c, KEY_LENGTHS, 'K', "0 to the number of keys");
+    if (glpy_check_lengths(c, QUERY_LENGTHS, 'Q', "0 to the number of queries") < 0) return -1;
+    return glpy_check_lengths(c, KEY_LENGTHS, 'K', "0 to the number of keys");
 }
 
 static PyObject *attention_forward(PyObject *Py_UNUSED(mod), PyObject *const *args,

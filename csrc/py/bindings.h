@@ -41,5 +41,6 @@ extern PyMethodDef glpy_norm_methods[];
 extern PyMethodDef glpy_optim_methods[];
 extern PyMethodDef glpy_position_methods[];
 extern PyMethodDef glpy_ppo_methods[];
+extern PyMethodDef glpy_recurrent_methods[];
 
 #endif

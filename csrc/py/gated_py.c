@@ -1,14 +1,8 @@
 // The gated layers: heads and MLP.
 #include "bindings.h"
 
-#include "../core/attention.h"
 #include "../core/gated_heads.h"
 #include "../core/gated_mlp.h"
-
-static int check_lengths(const glpy_call *c, const int64_t *lengths) {
-    const gl_result r = gl_lengths_check(lengths, GLPY_DIM(*c, 'B'), GLPY_DIM(*c, 'T'));
-    return glpy_check(c, r, "lengths", "0 to T");
-}
 
 enum { H_X, H_GATE, H_LENGTHS, H_NORM_W, H_NORM_B, H_SHIFT, H_WQKV, H_WO, H_COS, H_SIN, H_SCALE,
        H_CAUSAL, H_EPS, H_QKV, H_OUT, H_LSE, H_COMMON };
@@ -41,7 +35,8 @@ enum { H_X, H_GATE, H_LENGTHS, H_NORM_W, H_NORM_B, H_SHIFT, H_WQKV, H_WO, H_COS,
 static int check_heads(const glpy_call *c) {
     const ptrdiff_t B = GLPY_DIM(*c, 'B'), T = GLPY_DIM(*c, 'T');
     const ptrdiff_t H = GLPY_DIM(*c, 'H'), D = GLPY_DIM(*c, 'D');
-    if (glpy_check_blas_dims(c) < 0 || check_lengths(c, c->data[H_LENGTHS]) < 0) return -1;
+    if (glpy_check_blas_dims(c) < 0) return -1;
+    if (glpy_check_lengths(c, H_LENGTHS, 'T', "0 to T") < 0) return -1;
     if (glpy_check_blas_size(c, "B * T", gl_size_mul(B, T)) < 0) return -1;
     if (glpy_check_blas_size(c, "3 * H * D", gl_size_mul(3*H, D)) < 0) return -1;
     if (GLPY_DIM(*c, 'P') != 3) {
@@ -137,7 +132,8 @@ enum { M_X, M_GATE, M_LENGTHS, M_NORM_W, M_NORM_B, M_W1, M_W2, M_EPS, M_HIDDEN, 
     .w2 = c.data[M_W2], .eps = (REAL)c.num[M_EPS], .hidden = c.data[M_HIDDEN]
 
 static int check_mlp(const glpy_call *c) {
-    if (glpy_check_blas_dims(c) < 0 || check_lengths(c, c->data[M_LENGTHS]) < 0) return -1;
+    if (glpy_check_blas_dims(c) < 0) return -1;
+    if (glpy_check_lengths(c, M_LENGTHS, 'T', "0 to T") < 0) return -1;
     return glpy_check_blas_size(c, "B * T", gl_size_mul(GLPY_DIM(*c, 'B'), GLPY_DIM(*c, 'T')));
 }
 

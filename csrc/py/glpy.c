@@ -1,5 +1,6 @@
 #include "glpy.h"
 
+#include "../core/attention.h"
 #include "../core/gl_blas.h"
 
 #include <pthread.h>
@@ -293,6 +294,11 @@ int glpy_check_blas_size(const glpy_call *c, const char *what, ptrdiff_t n) {
     PyErr_Format(PyExc_ValueError, "%s: %s is too large, expected at most %d", c->function, what,
                  INT32_MAX);
     return -1;
+}
+
+int glpy_check_lengths(const glpy_call *c, int i, char letter, const char *expected) {
+    const gl_result r = gl_lengths_check(c->data[i], GLPY_DIM(*c, 'B'), GLPY_DIM(*c, letter));
+    return glpy_check(c, r, c->spec[i].name, expected);
 }
 
 // The lease of each thread, freed when the thread ends.

@@ -64,6 +64,10 @@ int glpy_check_blas_dims(const glpy_call *c);
 // The same of a product of sizes, which `what` names.
 int glpy_check_blas_size(const glpy_call *c, const char *what, ptrdiff_t n);
 
+// Raise unless argument i (B,) is None or each of it 0 to the size that `letter` names; -1 with an
+// exception.
+int glpy_check_lengths(const glpy_call *c, int i, char letter, const char *expected);
+
 // Scratch of the calling thread, aligned to GL_ALIGN and valid until its next lease. NULL with a
 // MemoryError where bytes is negative (an overflow) or memory is short.
 void *glpy_workspace(const glpy_call *c, ptrdiff_t bytes);

@@ -25,6 +25,7 @@
 #include "../core/norm.h"
 #include "../core/optim.h"
 #include "../core/position.h"
+#include "../core/recurrent.h"
 
 enum { CALLERS = 4, TURNS = 4, NTH = 3, ARENA = 1 << 20, GAP = 32 };
 
@@ -221,6 +222,27 @@ static void run_linear(arena *m, int nth) {
     }
 }
 
+static void run_recurrent(arena *m, int nth) {
+    enum { B = 19, T = 7, I = 5, H = 18 };
+    static const ptrdiff_t gates[] = {1, 3, 4};
+    int64_t lengths[B];
+    for (int b = 0; b < B; b++) lengths[b] = b * 5 % (T + 1);
+    for (int k = 0; k < 3; k++) {
+        const ptrdiff_t G = gates[k], S = G == 4 ? 2 : 1;
+        gl_recurrent_f32 a = {
+            .B = B, .T = T, .I = I, .H = H, .G = G, .reverse = k == 1, .lengths = lengths,
+            .wx = draw(m, I*G*H), .wh = draw(m, H*G*H), .bias = draw(m, G*H),
+            .bias_hidden = draw(m, H), .x = draw(m, B*T*I), .first = draw(m, B*S*H),
+            .y = take(m, B*T*H), .trace = take(m, B*T*(G + 1)*H), .last = take(m, B*S*H),
+            .dy = draw(m, B*T*H), .dlast = draw(m, B*S*H), .dx = take(m, B*T*I),
+            .dfirst = take(m, B*S*H), .dwx = take(m, I*G*H), .dwh = take(m, H*G*H),
+            .dbias = take(m, G*H), .dbias_hidden = take(m, H),
+        };
+        CALL(gl_recurrent_forward, &a, nth);
+        CALL(gl_recurrent_backward, &a, nth);
+    }
+}
+
 static void run_loss(arena *m, int nth) {
     enum { N = 900, V = 37, C = 5 };
     int64_t targets[N];
@@ -266,6 +288,7 @@ static void run_all(float *memory, int nth) {
     run_decode(&m, nth);
     run_norm(&m, nth);
     run_linear(&m, nth);
+    run_recurrent(&m, nth);
     run_loss(&m, nth);
     run_policy(&m, nth);
 #ifdef GL_ASAN

@@ -58,6 +58,14 @@ from gatelearn.functional.positions import (
     sinusoidal_positions,
 )
 from gatelearn.functional.ppo import ppo_loss
+from gatelearn.functional.recurrent import (
+    gru,
+    gru_backward,
+    lstm,
+    lstm_backward,
+    rnn,
+    rnn_backward,
+)
 
 __all__ = [
     "Window",
@@ -89,6 +97,8 @@ __all__ = [
     "gelu",
     "gelu_backward",
     "grad_norm",
+    "gru",
+    "gru_backward",
     "layer_norm",
     "layer_norm_backward",
     "leave_one_out",
@@ -96,9 +106,13 @@ __all__ = [
     "linear_backward",
     "log_softmax",
     "log_softmax_backward",
+    "lstm",
+    "lstm_backward",
     "ppo_loss",
     "relu",
     "relu_backward",
+    "rnn",
+    "rnn_backward",
     "rotary",
     "rotary_tables",
     "sigmoid",

@@ -17,12 +17,17 @@ from gatelearn.nn.layers import (
 )
 from gatelearn.nn.optim import AdamW, cosine_schedule, matrices_only
 from gatelearn.nn.positions import LearnedPositions, SinusoidalPositions
+from gatelearn.nn.recurrent import GRU, LSTM, RNN, Bidirectional
 from gatelearn.nn.transformer import Block, Transformer
 
 __all__ = [
     "GELU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "AdamW",
     "AdditiveAttention",
+    "Bidirectional",
     "Block",
     "DotAttention",
     "Embedding",

@@ -93,17 +93,17 @@ class Caller:
         has = self.args.get(name)
         shape = has.shape if isinstance(has, np.ndarray) else (self.size(),)
         if "truth value" in text:
-            for n in self.args.keys() & {"inverse", "is_causal", "transposed"}:
+            for n in self.args.keys() & {"inverse", "is_causal", "relu", "reverse", "transposed"}:
                 self.args[n] = True
         elif m := re.search(r"shape\[(\d+)\] is \d+, expected [\w ]+ = (\d+)$", text):
             shape = [int(m[2]) if d == int(m[1]) else n for d, n in enumerate(shape)]
             self.put(name, shape, has.dtype)
-        elif m := re.search(r"shape\[\d+\] is (\d+), expected (\d+)$", text):
+        elif m := re.search(r"shape\[\d+\] is (\d+), expected (\d+(, \d+)*( or \d+)?)$", text):
             # a size that stands for itself: everywhere
+            size = int(self.rng.choice(re.findall(r"\d+", m[2])))
             for n, value in self.args.items():
                 if isinstance(value, np.ndarray) and int(m[1]) in value.shape:
-                    self.put(n, [int(m[2]) if s == int(m[1]) else s for s in value.shape],
-                             value.dtype)
+                    self.put(n, [size if s == int(m[1]) else s for s in value.shape], value.dtype)
         elif m := re.search(r"dimensions, expected (\d+)", text):
             self.put(name, [self.size() for _ in range(int(m[1]))], has.dtype)
         elif "expected a NumPy array" in text:

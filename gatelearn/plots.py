@@ -279,6 +279,7 @@ def learning_curves(rows: Iterable[Mapping[str, Any]], *, backbone: str = "backb
                 axes.fill_between(steps, low, high, color=colour, alpha=0.18, linewidth=0)
         axes.set_ylabel(labels[panel][0])
         axes.set_xlabel(labels[panel][1])
+        axes.locator_params(axis="x", nbins=6)
         axes.set_title(labels[panel][2])
         axes.grid(alpha=0.25)
         smoothed = f"running mean of {window}" if window > 1 else None

@@ -14,8 +14,10 @@ import pytest
 import gatelearn as gl
 from gatelearn.errors import UserError
 from gatelearn.runs import RunFolder, Table
-from gatelearn.studies.gating import BackboneConfig, Config, GatesConfig
-from gatelearn.studies.gating.evaluate import task_from_gates
+from gatelearn.studies.gating import BackboneConfig, Config, GatesConfig, load_tasks
+from gatelearn.studies.gating.backbone import BackboneTrainer, make_net
+from gatelearn.studies.gating.evaluate import draw_texts, task_from_gates
+from gatelearn.tasks import TextTasks
 
 pytest.importorskip("safetensors")
 pytest.importorskip("matplotlib")
@@ -73,6 +75,22 @@ def test_what_a_run_writes(finished):
     assert list((path / "metrics").rglob("events.out.tfevents*"))
     assert set(result.plot()) == {p.stem for p in (path / "figures").glob("*.png")}
     assert any("of the gated work closed" in note for note in result.notes)
+
+
+def test_chains_grow_during_the_curriculum(monkeypatch):
+    config = tiny(hops=3)
+    config = replace(config, backbone=replace(config.backbone, steps=10, curriculum=0.3))
+    tasks, drawn = load_tasks(config), []
+    validation = draw_texts(tasks, "validation", 2, seed=0)
+    sample = TextTasks.sample
+    monkeypatch.setattr(TextTasks, "sample", lambda self, *args, **more: (
+        drawn.append(self.config.hops), sample(self, *args, **more))[1])
+    net = make_net(tasks, config.backbone).build(0)
+    trainer = BackboneTrainer(net, tasks, config.backbone, np.random.default_rng(0),
+                              validation)
+    for _ in range(10):
+        trainer.step()
+    assert drawn == 3 * [2] + 7 * [3]
 
 
 def test_checkpoint_holds_the_network_and_the_chosen_controllers(finished):
@@ -204,6 +222,8 @@ def test_an_unwritable_folder_is_one_line(tmp_path):
 
 
 def test_wrong_settings_are_refused():
+    with pytest.raises(UserError, match=r"backbone.curriculum is 1.0, expected a share below 1"):
+        tiny(backbone=BackboneConfig(curriculum=1.0))
     with pytest.raises(UserError, match=r"gates.samples is 1, expected at least 2"):
         GatesConfig(samples=1)
         Config(gates=GatesConfig(samples=1))

@@ -36,7 +36,7 @@ typedef struct {
 void gl_attention_forward_f32(const gl_attention_f32 *a, void *work, int nth);
 void gl_attention_forward_f64(const gl_attention_f64 *a, void *work, int nth);
 
-// Fills dq, dk, dv, and dgate and dbias where they are not NULL, from dout, the inputs, out and lse.
+// Fills dq, dk, dv, and dgate and dbias where not NULL, from dout, the inputs, out and lse.
 //   work  gl_attention_backward_workspace_*() bytes, aligned to GL_ALIGN
 void gl_attention_backward_f32(const gl_attention_f32 *a, void *work, int nth);
 void gl_attention_backward_f64(const gl_attention_f64 *a, void *work, int nth);

@@ -32,7 +32,7 @@ typedef struct {
     FN(gl_heads_in) bias;   // (B, H, Tq, Tk); data NULL: nothing
     const REAL *slopes;     // (H,) score_s loses slope * |t - s|, or NULL
 
-    double dropout;         // share of the weights that become 0; the others grow by 1 / (1 - share)
+    double dropout;         // share of the weights that become 0; the others grow
     uint64_t seed;
 
     FN(gl_heads_out) out;   // (B, H, Tq, E)  overwritten by forward, read by backward

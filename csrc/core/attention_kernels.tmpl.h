@@ -54,11 +54,12 @@ static void FN(forward_tile)(FN(running) run, REAL *p, const FN(gl_attention) *a
     }
     for (ptrdiff_t r = 0; a->dropout > 0 && r < tile->m; r++) {
         REAL factor[KEY_BLOCK], *p_r = p + r*KEY_BLOCK + skip;
-        FN(dropout_row)(factor, a->dropout, a->seed, tile->b*a->H + tile->h, tile->t + r, tile->from,
-                        tile->to);
+        FN(dropout_row)(factor, a->dropout, a->seed, tile->b*a->H + tile->h, tile->t + r,
+                        tile->from, tile->to);
         for (ptrdiff_t s = 0; s < n; s++) p_r[s] *= factor[s];
     }
-    FN(product)(run.acc, E, p + skip, KEY_BLOCK, 1, v + tile->from*a->v.t, a->v.t, tile->m, E, n, 1);
+    FN(product)(run.acc, E, p + skip, KEY_BLOCK, 1, v + tile->from*a->v.t, a->v.t, tile->m, E, n,
+                1);
 }
 
 // Rows q0 .. q0 + GL_ATTENTION_QUERY_BLOCK of sample b, head h.
@@ -182,7 +183,8 @@ static void FN(attention_weights_block)(const FN(gl_attention) *a, ptrdiff_t b, 
 
 static ptrdiff_t FN(attention_weights_scratch)(ptrdiff_t D) {
     const ptrdiff_t item = sizeof(REAL);
-    ptrdiff_t n = gl_size_add(gl_carve_size(D, item), gl_carve_size(gl_size_mul(KEY_BLOCK, D), item));
+    ptrdiff_t n = gl_carve_size(D, item);
+    n = gl_size_add(n, gl_carve_size(gl_size_mul(KEY_BLOCK, D), item));
     n = gl_size_add(n, gl_carve_size(KEY_BLOCK, item));
     return gl_size_add(n, gl_carve_size(GL_ATTENTION_QUERY_BLOCK, item));
 }

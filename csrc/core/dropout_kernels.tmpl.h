@@ -1,5 +1,5 @@
-// Which weights dropout keeps: Philox-4x32-10 (J. K. Salmon et al., "Parallel Random Numbers: As Easy
-// as 1, 2, 3", 2011), keyed by the seed and counted by position, so that nothing is stored.
+// Which weights dropout keeps: Philox-4x32-10 (J. K. Salmon et al., "Parallel Random Numbers: As
+// Easy as 1, 2, 3", 2011), keyed by the seed and counted by position, so that nothing is stored.
 
 #ifndef PHILOX_ROUNDS
 #define PHILOX_ROUNDS 10
@@ -24,8 +24,8 @@ static inline void philox(uint32_t word[4], uint32_t c0, uint32_t c1, uint32_t c
 }
 #endif
 
-// factor (to - from) = 0 for weights that are dropped, 1 / (1 - share) for those kept, of query t of
-// head `bh` of all samples and heads. A weight's word depends on bh, t and its key alone.
+// factor (to - from) = 0 for weights that are dropped, 1 / (1 - share) for those kept, of query t
+// of head `bh` of all samples and heads. A weight's word depends on bh, t and its key alone.
 static void FN(dropout_row)(REAL *factor, double share, uint64_t seed, ptrdiff_t bh, ptrdiff_t t,
                             ptrdiff_t from, ptrdiff_t to) {
     const double limit = share * 4294967296.0;

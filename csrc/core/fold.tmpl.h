@@ -56,6 +56,7 @@ static inline double fold_max_f64(const double *lane) FOLD_F64(max)
 static inline float fold_add_f32(const float *lane) FOLD(float, x[k] + x[k + w])
 static inline double fold_add_f64(const double *lane) FOLD(double, x[k] + x[k + w])
 static inline float fold_max_f32(const float *lane) FOLD(float, x[k + w] > x[k] ? x[k + w] : x[k])
-static inline double fold_max_f64(const double *lane) FOLD(double, x[k + w] > x[k] ? x[k + w] : x[k])
+static inline double fold_max_f64(const double *lane)
+    FOLD(double, x[k + w] > x[k] ? x[k + w] : x[k])
 
 #endif

@@ -4,8 +4,8 @@
 
 // Arguments that all three functions have in common stand first, in this order.
 enum {
-    Q, K, V, GATE, QUERY_LENGTHS, KEY_LENGTHS, MASK, BLOCKS, BIAS, SLOPES, SCALE, LEFT, RIGHT, BLOCK,
-    DROPOUT, SEED, COMMON
+    Q, K, V, GATE, QUERY_LENGTHS, KEY_LENGTHS, MASK, BLOCKS, BIAS, SLOPES, SCALE, LEFT, RIGHT,
+    BLOCK, DROPOUT, SEED, COMMON
 };
 enum { OUT = COMMON, LSE, FORWARD_ARGS };
 enum { DOUT = FORWARD_ARGS, DQ, DK, DV, DGATE, DBIAS, BACKWARD_ARGS };
@@ -39,7 +39,9 @@ static ptrdiff_t shared(const glpy_call *c, int i, int axis) {
     return c->data[i] && GLPY_DIM(*c, c->spec[i].shape[axis]) == 1 ? 0 : c->stride[i][axis];
 }
 
-static ptrdiff_t blocks_in(ptrdiff_t T, ptrdiff_t block) { return T == 0 ? 0 : (T - 1) / block + 1; }
+static ptrdiff_t blocks_in(ptrdiff_t T, ptrdiff_t block) {
+    return T == 0 ? 0 : (T - 1) / block + 1;
+}
 
 // A block longer than everything is as good as one of just that length, and overflows nothing.
 static ptrdiff_t block_size(const glpy_call *c) {
@@ -166,7 +168,8 @@ static PyObject *attention_weights(PyObject *Py_UNUSED(mod), PyObject *const *ar
     const int64_t *rows = c.data[ROWS];
     for (ptrdiff_t r = 0; r < GLPY_DIM(c, 'R'); r++)
         if (rows[r] < 0 || rows[r] >= GLPY_DIM(c, 'Q'))
-            return glpy_return(&c, (gl_result){GL_EINDEX, r}, "rows", "0 to the number of queries - 1");
+            return glpy_return(&c, (gl_result){GL_EINDEX, r}, "rows",
+                               "0 to the number of queries - 1");
 
 #define WEIGHTS_OF(STRUCT, TYPE)                                                              \
     {INPUTS(TYPE), .rows = rows, .R = GLPY_DIM(c, 'R'), .weights = c.data[WEIGHTS]}

@@ -11,6 +11,9 @@ from timing import optional
 
 import gatelearn as gl
 
+# those that hold the matrix of scores take part up to this length
+LONGEST_MATRIX = 2048
+
 Functions = dict[str, Callable[[], Any]]
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # query, key, value, dout
 
@@ -36,7 +39,7 @@ def torch_attention(arrays: Arrays, causal: bool, backward: bool, skipped: dict)
 
 def jax_attention(arrays: Arrays, causal: bool, backward: bool, skipped: dict) -> Functions:
     jax = optional("jax", skipped)
-    if jax is None:
+    if jax is None or arrays[0].shape[2] > LONGEST_MATRIX:
         return {}
     # (batch, time, heads, width), as it has them
     q, k, v, dout = (jax.numpy.asarray(a.swapaxes(1, 2)) for a in arrays)
@@ -85,7 +88,7 @@ def numpy_attention(arrays: Arrays, causal: bool, backward: bool, skipped: dict)
     """The few lines that one writes without a library."""
     q, k, v, _ = arrays
     T = q.shape[2]
-    if backward or T > 2048:
+    if backward or T > LONGEST_MATRIX:
         return {}
 
     def forward():

@@ -122,7 +122,7 @@ def measure(case: Case, *, threads: int, quick: bool, seconds: float) -> dict[st
     del results
 
     samples = interleave(functions, seconds=0.05 if quick else seconds,
-                         rounds=(1, 2) if quick else (5, 101))
+                         rounds=(1, 2) if quick else (3, 101))
     ms = {name: 1e3 * statistics.median(times) for name, times in samples.items()}
     row = {
         "group": case.group, "name": case.name, "threads": threads, "ms": ms,

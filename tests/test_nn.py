@@ -75,7 +75,7 @@ REGISTRY = {
         nn.MultiHeadAttention(8, 4, kv_heads=2, memory_width=3, output_gate="head", bias=True),
         normal(2, 4, 8), normal(2, 5, 3), open_gates(2, 4), normal(1, 4, 4, 5)),
     "MultiHeadAttention-element": lambda: (
-        nn.MultiHeadAttention(4, 2, kv_heads=1, output_gate="element", window=(1, 1)),
+        nn.MultiHeadAttention(4, 2, kv_heads=1, output_gate="element", rotary=True, window=(1, 1)),
         normal(2, 5, 4), normal(2, 5, 4, seed=2)),
     "RNN": lambda: (nn.RNN(3, 4), normal(3, 5, 3), normal(3, 4, seed=2)),
     "RNN-relu": lambda: (nn.RNN(3, 4, "relu"), normal(3, 5, 3)),

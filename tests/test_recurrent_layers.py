@@ -251,5 +251,7 @@ def test_layer_errors(rng):
         both.backward(np.zeros((2, 5, 3), np.float32), both.forward(x)[1])
     with pytest.raises(TypeError, match="layer is Tanh, expected RNN, LSTM or GRU"):
         nn.Bidirectional(nn.Tanh())
+    with pytest.raises(ValueError, match="nonlinearity is 'elu', expected 'tanh' or 'relu'"):
+        nn.RNN(1, 1, "elu")
     with pytest.raises(ValueError, match=r"layer\.reverse is True, expected False"):
         nn.Bidirectional(nn.GRU(1, 1, reverse=True))

@@ -105,7 +105,7 @@ static int FN(rows_finite)(const REAL *x, ptrdiff_t stride, ptrdiff_t n, ptrdiff
         const REAL *x_s = x + s*stride;
         ptrdiff_t d = 0;
         for (; d + LANES <= D; d += LANES)
-            for (int k = 0; k < LANES; k++) lane[k] += x_s[d + k] * 0;
+            EACH_LANE(k) lane[k] += x_s[d + k] * 0;
         for (; d < D; d++) lane[0] += x_s[d] * 0;
     }
     return FN(fold_add)(lane) == 0;

@@ -157,7 +157,7 @@ static void FN(heads_backward_sample)(void *arg, ptrdiff_t b, int worker) {
     char *cursor = j->work + worker*j->scratch;
     REAL *n = gl_carve(&cursor, a->T*C, sizeof(REAL));
     REAL *dn = gl_carve(&cursor, a->T*C, sizeof(REAL));
-    REAL *dm = gl_carve(&cursor, a->T*C, sizeof(REAL));
+    REAL *dm = gl_carve(&cursor, 3*a->T*C, sizeof(REAL));
     REAL *dout = gl_carve(&cursor, a->T*HD, sizeof(REAL));
     REAL *mean = gl_carve(&cursor, a->T, sizeof(REAL));
     REAL *rstd = gl_carve(&cursor, a->T, sizeof(REAL));
@@ -190,19 +190,17 @@ static void FN(heads_backward_sample)(void *arg, ptrdiff_t b, int worker) {
     }
 
     // forward: q, k, v = m_q wq, m_k wk, m_v wv; without shift the three sum up in dn
-    if (a->shift) memset(dn, 0, (size_t)(T*C) * sizeof(REAL));
     for (ptrdiff_t p = 0, added = 0; p < 3; p++) {
         const REAL *w = a->wqkv + p*C*HD;
-        REAL *to = a->shift ? dm : dn;
+        REAL *to = a->shift ? dm + p*T*C : dn;
         if (a->shift) added = 0;
         FOR_RUNS(h0, h1, gate, 1, H) {
             FN(gl_gemm)(0, 1, T, C, (h1 - h0)*D, dqkv + p*HD + h0*D, 3*HD, w + h0*D, HD,
                         (REAL)added, to, C);
             added = 1;
         }
-        if (a->shift)
-            GL_K(token_shift_backward)(dn, partial + (2 + p)*C, dm, n, a->shift + p*C, T, C);
     }
+    if (a->shift) GL_K(token_shift_backward)(dn, partial + 2*C, dm, n, a->shift, T, C);
 
     // forward: y = x + f(layer_norm(x)), and dx holds dy already
     GL_K(layer_norm_rows_backward)(dx, partial, partial + C, dn, x, mean, rstd, a->norm_weight, 1, T,
@@ -211,7 +209,9 @@ static void FN(heads_backward_sample)(void *arg, ptrdiff_t b, int worker) {
 
 static ptrdiff_t FN(heads_backward_scratch)(const FN(gl_gated_heads) *a) {
     const ptrdiff_t item = sizeof(REAL), HD = gl_size_mul(a->H, a->D);
-    ptrdiff_t n = gl_size_mul(3, gl_carve_size(gl_size_mul(a->T, a->C), item));
+    const ptrdiff_t TC = gl_size_mul(a->T, a->C);
+    ptrdiff_t n = gl_size_mul(2, gl_carve_size(TC, item));
+    n = gl_size_add(n, gl_carve_size(gl_size_mul(3, TC), item));
     n = gl_size_add(n, gl_carve_size(gl_size_mul(a->T, HD), item));
     n = gl_size_add(n, gl_size_mul(2, gl_carve_size(a->T, item)));
     return gl_size_add(n, GL_K(attention_backward_scratch)(a->D, a->D));

@@ -1,4 +1,5 @@
-// All arguments of a recurrent layer; arrays are contiguous. What a call does not use may be left 0.
+// All arguments of a recurrent layer; arrays are contiguous. What a call does not use may be left
+// 0.
 typedef struct {
     ptrdiff_t B, T, I, H;    // samples, time, width of the input, width of the state
     ptrdiff_t G;             // gates, which tell the cell: 1 RNN, 3 GRU, 4 LSTM
@@ -9,7 +10,7 @@ typedef struct {
     const REAL *wx;          // (I, G, H)
     const REAL *wh;          // (H, G, H)
     const REAL *bias;        // (G, H)
-    const REAL *bias_hidden; // (H,)          GRU
+    const REAL *bias_hidden; // (H,)          of a GRU
 
     const REAL *x;           // (B, T, I)
     const REAL *first;       // (B, S, H)     state before the first step; S is 2 of an LSTM, or 1
@@ -24,5 +25,5 @@ typedef struct {
     REAL *dwx;               // (I, G, H)     accumulated
     REAL *dwh;               // (H, G, H)     accumulated
     REAL *dbias;             // (G, H)        accumulated
-    REAL *dbias_hidden;      // (H,)          accumulated; GRU
+    REAL *dbias_hidden;      // (H,)          accumulated; of a GRU
 } FN(gl_recurrent);

@@ -41,6 +41,8 @@ class MultiHeadAttention(Layer):
     output_gate : {None, 'head', 'element'}, default None
         A sigmoid of the input multiplies the output of each query and head, or each of its
         elements, before the last projection [2]_.
+    rotary : bool, default False
+        Rotate queries and keys by their place; ``C / H`` must then be even.
     is_causal, window, dropout_p
         As in `gatelearn.functional.attention`.
     bias : bool, default False
@@ -69,8 +71,8 @@ class MultiHeadAttention(Layer):
 
     def __init__(self, width: int, heads: int, *, kv_heads: int | None = None,
                  memory_width: int | None = None, output_gate: str | None = None,
-                 is_causal: bool = False, window: F.Window = None, dropout_p: float = 0.0,
-                 bias: bool = False):
+                 rotary: bool = False, is_causal: bool = False, window: F.Window = None,
+                 dropout_p: float = 0.0, bias: bool = False):
         kv_heads = heads if kv_heads is None else kv_heads
         if heads < 1 or width % heads:
             raise ValueError(f"heads is {heads}, expected a divisor of width = {width}")
@@ -78,7 +80,9 @@ class MultiHeadAttention(Layer):
             raise ValueError(f"kv_heads is {kv_heads}, expected a divisor of heads = {heads}")
         if output_gate not in (None, "head", "element"):
             raise ValueError(f"output_gate is {output_gate!r}, expected None, 'head' or 'element'")
-        self.width, self.heads, self.kv_heads = width, heads, kv_heads
+        if rotary and width // heads % 2:
+            raise ValueError(f"width / heads is {width // heads}, expected an even number")
+        self.width, self.heads, self.kv_heads, self.rotary = width, heads, kv_heads, rotary
         self.memory_width = width if memory_width is None else memory_width
         self.output_gate = output_gate
         self.options = dict(is_causal=is_causal, window=window)
@@ -103,6 +107,12 @@ class MultiHeadAttention(Layer):
     def _join(self, x: NDArray) -> NDArray:
         B, H, T, D = x.shape
         return x.transpose(0, 2, 1, 3).reshape(B, T, H * D)
+
+    def _rotate(self, heads: tuple, inverse: bool = False) -> None:
+        """Rotate queries and keys (B, H, T, D) in place."""
+        for x in heads[:2] if self.rotary else ():
+            tables = F.rotary_tables(*x.shape[2:], dtype=x.dtype)
+            F.rotary(x, *tables, inverse=inverse, out=x)
 
     def _gates(self, z: NDArray) -> NDArray:
         """Return the layer's own gate as a factor of the output (B, H, T, D)."""
@@ -141,6 +151,7 @@ class MultiHeadAttention(Layer):
         projected, inputs = zip(self.query.forward(x), self.key.forward(source),
                                 self.value.forward(source), strict=True)
         heads = tuple(map(self._split, projected))
+        self._rotate(heads)
         out = self._split(np.empty_like(projected[0]))
         _, lse = F.attention(*heads, **options, return_lse=True, out=out)
 
@@ -167,6 +178,7 @@ class MultiHeadAttention(Layer):
             dout = dout * s
         *dheads, dgate, dbias = F.attention_backward(dout, *saved.heads, saved.out, saved.lse,
                                                      **saved.options)
+        self._rotate(tuple(dheads), inverse=True)
         dq, dk, dv = (layer.backward(self._join(d), s) for layer, d, s in zip(
             (self.query, self.key, self.value), dheads, saved.inputs, strict=True))
         dx = dq if dx is None else dx + dq

@@ -17,21 +17,26 @@ static void FN(token_shift_backward)(REAL *restrict dn, REAL *restrict dshift,
                                      const REAL *restrict dm, const REAL *restrict n,
                                      const REAL *restrict shift, ptrdiff_t T, ptrdiff_t C) {
     const REAL *s0 = shift, *s1 = shift + C, *s2 = shift + 2*C;
-    REAL *ds0 = dshift, *ds1 = dshift + C, *ds2 = dshift + 2*C;
+    REAL *restrict ds0 = dshift, *restrict ds1 = dshift + C, *restrict ds2 = dshift + 2*C;
     for (ptrdiff_t t = 0; t < T; t++) {
         const REAL *d0 = dm + t*C, *d1 = d0 + T*C, *d2 = d1 + T*C, *n_t = n + t*C;
         REAL *dn_t = dn + t*C;
+        const ptrdiff_t behind = t + 1 < T ? C : 0, before = t > 0 ? C : 0;
 
         // forward: m_t = n_t + shift * (n_{t-1} - n_t), so n_t reaches m_t and m_{t+1}
         for (ptrdiff_t c = 0; c < C; c++)
             dn_t[c] = (d0[c] - s0[c] * d0[c]) + (d1[c] - s1[c] * d1[c]) + (d2[c] - s2[c] * d2[c]);
-        for (ptrdiff_t c = 0; t + 1 < T && c < C; c++)
+        for (ptrdiff_t c = 0; c < behind; c++)
             dn_t[c] += s0[c] * d0[C + c] + s1[c] * d1[C + c] + s2[c] * d2[C + c];
         for (ptrdiff_t c = 0; c < C; c++) {
-            const REAL change = (t > 0 ? n_t[c - C] : 0) - n_t[c];
-            ds0[c] += d0[c] * change;
-            ds1[c] += d1[c] * change;
-            ds2[c] += d2[c] * change;
+            ds0[c] -= d0[c] * n_t[c];
+            ds1[c] -= d1[c] * n_t[c];
+            ds2[c] -= d2[c] * n_t[c];
+        }
+        for (ptrdiff_t c = 0; c < before; c++) {
+            ds0[c] += d0[c] * n_t[c - C];
+            ds1[c] += d1[c] * n_t[c - C];
+            ds2[c] += d2[c] * n_t[c - C];
         }
     }
 }

@@ -2,7 +2,8 @@
 
 Arrays in, arrays out: :mod:`gatelearn.functional`. Layers and networks: :mod:`gatelearn.nn`.
 Distributions, advantages and algorithms: :mod:`gatelearn.rl`. Controllers that open and close
-attention heads: :mod:`gatelearn.gating`. Whole experiments: :mod:`gatelearn.studies`.
+attention heads: :mod:`gatelearn.gating`. Whole experiments: :mod:`gatelearn.studies`. Attention for
+PyTorch: :mod:`gatelearn.interop.torch`.
 """
 
 import importlib

@@ -20,13 +20,15 @@ class MissingPackageError(ImportError):
     """An optional package that this part of the library needs is not installed."""
 
 
-def require(module: str) -> ModuleType:
+def require(module: str, *, install: str = "'gatelearn[lab]'") -> ModuleType:
     """Import an optional module.
 
     Parameters
     ----------
     module : str
         Dotted name, as in ``importlib.import_module``.
+    install : str, optional
+        What to give to ``pip install``.
 
     Returns
     -------
@@ -54,5 +56,5 @@ pip install 'gatelearn[lab]'
         if error.name != package:
             raise
         raise MissingPackageError(
-            f"{package} is not installed: pip install 'gatelearn[lab]'", name=package
+            f"{package} is not installed: pip install {install}", name=package
         ) from None

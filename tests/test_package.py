@@ -41,12 +41,18 @@ def test_metadata():
 
 
 def test_import_needs_numpy_alone():
-    done = run("import sys, gatelearn.functional, gatelearn.nn\n"
+    done = run("import sys, gatelearn.functional, gatelearn.interop, gatelearn.nn\n"
                "print(*sorted({m.partition('.')[0] for m in sys.modules}))")
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.split())
     assert "numpy" in loaded
     assert not loaded & {"scipy_openblas32", "torch", "matplotlib", "rich", "tyro", "tensorboard"}
+
+
+def test_a_missing_torch_is_named():
+    done = run("import sys; sys.modules['torch'] = None; import gatelearn.interop.torch")
+    assert done.stderr.splitlines()[-1] == (
+        "gatelearn.errors.MissingPackageError: torch is not installed: pip install torch")
 
 
 @pytest.mark.parametrize("kind, version", [("none", "plain C"), (_config._BLAS_KIND, "")])

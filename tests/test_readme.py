@@ -1,5 +1,6 @@
 """The documents at the root: their code runs, the files that they name exist."""
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -15,7 +16,10 @@ pytestmark = pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="no so
 def test_readme_code_runs(capsys):
     blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
     assert blocks
+    has_torch = importlib.util.find_spec("torch") is not None
     for block in blocks:
+        if "import torch" in block and not has_torch:
+            continue
         exec(compile(block, "README.md", "exec"), {})
     assert "instruction_set" in capsys.readouterr().out
 

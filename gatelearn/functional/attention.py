@@ -291,7 +291,7 @@ def attention_backward(dout: ArrayLike, query: ArrayLike, key: ArrayLike, value:
         shape = np.shape(options["bias"])
         padded = (1,) * (4 - len(shape)) + shape
         shared = tuple(axis for axis, n in enumerate(padded) if n == 1)
-        dbias = dbias.sum(shared).reshape(shape)
+        dbias = dbias.sum(shared, keepdims=True).reshape(shape)
     return (*grads, dgate, dbias)
 
 

@@ -1,1 +1,4 @@
-"""Bridges to other libraries; each module is imported only when asked for, and needs its own."""
+"""The kernels in other libraries' terms, each module imported only when asked for.
+
+PyTorch: :mod:`gatelearn.interop.torch`.
+"""

@@ -1,198 +1,235 @@
-"""PyTorch: our kernels as `torch.autograd` functions over the memory of CPU tensors.
+"""Attention for PyTorch, with gradients, on tensors of the CPU.
 
-Tensors are not copied: heads and time may be strided views, as the split of one projection gives
-them.
+Tensors and arrays share memory: nothing is copied that `gatelearn.functional` would not copy.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from gatelearn import functional as F
+from gatelearn.errors import require
+from gatelearn.functional.attention import Window
 
-try:
-    import torch
-except ImportError as error:
-    raise ImportError("gatelearn.interop.torch needs PyTorch: pip install torch") from error
+torch = require("torch", install="torch")
 
 __all__ = ["additive_attention", "attention", "rotary"]
 
-REAL = (torch.float32, torch.float64)
 
-
-def _array(x: Any, name: str) -> NDArray:
-    """Return the memory of a real CPU tensor as an array."""
+def _array(x: Any, name: str, *, real: bool = True) -> NDArray:
+    """Return the memory of a tensor as an array."""
     if not isinstance(x, torch.Tensor):
         raise TypeError(f"{name} is {type(x).__name__}, expected a tensor")
-    if x.device.type != "cpu" or x.layout != torch.strided:
-        raise ValueError(f"{name} is on {x.device} with layout {x.layout}, expected a strided "
-                         "tensor on the CPU")
-    if x.dtype not in REAL:
+    if x.is_nested or x.layout is not torch.strided:
+        raise TypeError(f"{name} is {'nested' if x.is_nested else x.layout}, "
+                        "expected a dense tensor")
+    if x.device.type != "cpu":
+        raise ValueError(f"{name} is on device {x.device}, expected cpu")
+    if real and x.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"{name} has dtype {x.dtype}, expected torch.float32 or torch.float64")
+    if not real and (x.dtype.is_floating_point or x.dtype.is_complex):
+        raise TypeError(f"{name} has dtype {x.dtype}, expected booleans or integers")
     return x.detach().numpy()
 
 
-def _plain(x: Any) -> Any:
-    """Return what is not differentiated: tensors as arrays, everything else as it is."""
-    return x.detach().cpu().numpy() if isinstance(x, torch.Tensor) else x
+def _constant(x: Any, name: str, *, real: bool = False) -> Any:
+    """Return an option as `gatelearn.functional`, which checks the rest, takes it."""
+    if not isinstance(x, torch.Tensor):
+        return x
+    if x.requires_grad:
+        raise ValueError(f"{name} requires a gradient, expected a constant")
+    return _array(x, name, real=real)
 
 
-def _tensor(x: NDArray | None) -> torch.Tensor | None:
-    return None if x is None else torch.from_numpy(x)
+def _arrays(names: tuple[str, ...], tensors: tuple) -> dict[str, NDArray]:
+    return {name: _array(x, name) for name, x in zip(names, tensors, strict=False)
+            if not (x is None and name in ("gate", "bias"))}
+
+
+class _Kernel(NamedTuple):
+    """Either attention; `names` are its inputs in the order of the gradients."""
+
+    forward: Callable
+    backward: Callable
+    names: tuple[str, ...]
+
+
+_SOFTMAX = _Kernel(F.attention, F.attention_backward, ("query", "key", "value", "gate", "bias"))
+_ADDITIVE = _Kernel(F.additive_attention, F.additive_attention_backward,
+                    ("query", "key", "value", "weight"))
 
 
 class _Attention(torch.autograd.Function):
+    """Arguments: a kernel, its options, then a tensor or None for each of the kernel's names."""
 
     @staticmethod
-    def forward(ctx, query, key, value, bias, gate, options):
-        q, k, v = (_array(x, name) for x, name in ((query, "query"), (key, "key"),
-                                                   (value, "value")))
-        options = options | {name: None if x is None else _array(x, name)
-                             for x, name in ((bias, "bias"), (gate, "gate"))}
-        out, lse = F.attention(q, k, v, return_lse=True, **options)
-        out, lse = torch.from_numpy(out), torch.from_numpy(lse)
-        ctx.save_for_backward(query, key, value, bias, gate, out, lse)
-        ctx.options = options
+    def forward(ctx, kernel, options, *inputs):
+        arrays = _arrays(kernel.names, inputs)
+        ctx.kernel, ctx.options = kernel, {
+            name: _constant(x, name, real=name == "alibi_slopes") for name, x in options.items()}
+        out, lse = map(torch.from_numpy, kernel.forward(**arrays, **ctx.options, return_lse=True))
+        # masks and lengths are saved for autograd's check that nothing changed in between
+        ctx.save_for_backward(*inputs, out, lse,
+                              *(x for x in options.values() if isinstance(x, torch.Tensor)))
         return out
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, dout):
-        # saved tensors, not arrays: autograd refuses those that were written over in the meantime
-        query, key, value, _, _, out, lse = ctx.saved_tensors
-        arrays = [x.detach().numpy() for x in (query, key, value, out, lse)]
-        dquery, dkey, dvalue, dgate, dbias = F.attention_backward(_array(dout, "dout"), *arrays,
-                                                                  **ctx.options)
-        return *map(_tensor, (dquery, dkey, dvalue, dbias, dgate)), None
+        arrays = _arrays((*ctx.kernel.names, "out", "lse"), ctx.saved_tensors)
+        grads = ctx.kernel.backward(_array(dout, "dout"), **arrays, **ctx.options)
+        needed = ctx.needs_input_grad[2:]
+        return None, None, *(torch.from_numpy(grad) if need else None
+                             for grad, need in zip(grads, needed, strict=True))
+
+
+class _Rotary(torch.autograd.Function):
+    """The gradient of a rotation is the inverse rotation."""
+
+    @staticmethod
+    def forward(ctx, x, cosine, sine, inverse):
+        ctx.save_for_backward(*(t for t in (cosine, sine) if isinstance(t, torch.Tensor)))
+        ctx.tables, ctx.inverse = (cosine, sine), inverse
+        tables = _constant(cosine, "cosine", real=True), _constant(sine, "sine", real=True)
+        return torch.from_numpy(F.rotary(_array(x, "x"), *tables, inverse=inverse))
+
+    @staticmethod
+    def backward(ctx, dout):
+        _ = ctx.saved_tensors  # raises where a table has changed
+        return _Rotary.apply(dout, *ctx.tables, not ctx.inverse), None, None, None
 
 
 def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *,
               bias: torch.Tensor | None = None, gate: torch.Tensor | None = None,
-              **options: Any) -> torch.Tensor:
-    """`gatelearn.functional.attention` for tensors.
+              mask: torch.Tensor | ArrayLike | None = None, is_causal: bool = False,
+              window: Window = None, scale: float | None = None,
+              query_lengths: torch.Tensor | ArrayLike | None = None,
+              key_lengths: torch.Tensor | ArrayLike | None = None,
+              block_mask: torch.Tensor | ArrayLike | None = None, block_size: int = 64,
+              alibi_slopes: torch.Tensor | ArrayLike | None = None, dropout_p: float = 0.0,
+              seed: int | None = None) -> torch.Tensor:
+    """`gatelearn.functional.attention` on tensors; shapes, options and references are listed there.
 
     Parameters
     ----------
     query : Tensor, shape (B, H, Tq, D)
+        On the CPU, float32 or float64. Heads and time may be strided views, as the split of one
+        projection gives them; no copy is made.
     key : Tensor, shape (B, G, Tk, D)
     value : Tensor, shape (B, G, Tk, E)
-        float32 or float64 on the CPU, all of one type.
     bias : Tensor, broadcasts to (B, H, Tq, Tk), optional
     gate : Tensor, shape (B, H), (B, H, Tq) or (B, H, Tq, E), optional
-        A head whose gate is 0 is not computed; its gate then has gradient 0.
-    **options
-        `mask`, `is_causal`, `window`, `scale`, `query_lengths`, `key_lengths`, `block_mask`,
-        `block_size`, `alibi_slopes`, `dropout_p` and `seed` as there; tensors or arrays.
+        A head whose gate is 0 is not computed, and the gradient of its gate is 0.
+    mask, query_lengths, key_lengths, block_mask, alibi_slopes : Tensor or array_like, optional
+        Constants.
+    is_causal, window, scale, block_size, dropout_p, seed
+        Numbers.
 
     Returns
     -------
     Tensor, shape (B, H, Tq, E)
-        Differentiable once by `query`, `key`, `value`, `bias` and `gate`.
+        Has a gradient, once, with respect to `query`, `key`, `value`, `bias` and `gate`.
 
     Raises
     ------
-    TypeError, ValueError
-        If a tensor is not real, not on the CPU or of the wrong shape, or an option is refused.
+    TypeError
+        If what should be a tensor is none or is not dense, or a dtype does not fit.
+    ValueError
+        If a tensor is on another device, a constant requires a gradient, or as in
+        `gatelearn.functional.attention`.
 
     Examples
     --------
-    >>> import torch
-    >>> q = torch.zeros(1, 2, 3, 4, requires_grad=True)
-    >>> out = attention(q, q, q + 1, is_causal=True, gate=torch.tensor([[1.0, 0.0]]))
-    >>> out.sum().backward()
-    >>> out[0, :, 0, 0].tolist(), q.grad[0, 1].abs().sum().item()
-    ([1.0, 0.0], 0.0)
+    >>> q = k = torch.zeros(1, 2, 3, 4)
+    >>> v = torch.arange(6.0).reshape(1, 2, 3, 1).requires_grad_()
+    >>> out = attention(q, k, v, is_causal=True, gate=torch.tensor([[1.0, 0.0]]))
+    >>> out[0, :, :, 0].detach()
+    tensor([[0.0000, 0.5000, 1.0000],
+            [0.0000, 0.0000, 0.0000]])
+    >>> out[0, 0, 1].sum().backward()
+    >>> v.grad[0, :, :, 0]
+    tensor([[0.5000, 0.5000, 0.0000],
+            [0.0000, 0.0000, 0.0000]])
     """
-    options = {name: _plain(x) for name, x in options.items()}
-    return _Attention.apply(query, key, value, bias, gate, options)
-
-
-class _AdditiveAttention(torch.autograd.Function):
-
-    @staticmethod
-    def forward(ctx, query, key, value, weight, options):
-        arrays = [_array(x, name) for x, name in (
-            (query, "query"), (key, "key"), (value, "value"), (weight, "weight"))]
-        out, lse = F.additive_attention(*arrays, return_lse=True, **options)
-        out, lse = torch.from_numpy(out), torch.from_numpy(lse)
-        ctx.save_for_backward(query, key, value, weight, out, lse)
-        ctx.options = options
-        return out
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, dout):
-        arrays = [x.detach().numpy() for x in ctx.saved_tensors]
-        grads = F.additive_attention_backward(_array(dout, "dout"), *arrays, **ctx.options)
-        return *map(_tensor, grads), None
+    if isinstance(scale, torch.Tensor):
+        raise TypeError("scale is Tensor, expected a number; multiply query by a tensor instead")
+    options = dict(mask=mask, is_causal=is_causal, window=window, scale=scale,
+                   query_lengths=query_lengths, key_lengths=key_lengths, block_mask=block_mask,
+                   block_size=block_size, alibi_slopes=alibi_slopes, dropout_p=dropout_p,
+                   seed=seed)
+    return _Attention.apply(_SOFTMAX, options, query, key, value, gate, bias)
 
 
 def additive_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
-                       weight: torch.Tensor, **options: Any) -> torch.Tensor:
-    """`gatelearn.functional.additive_attention` for tensors.
+                       weight: torch.Tensor, *, is_causal: bool = False,
+                       query_lengths: torch.Tensor | ArrayLike | None = None,
+                       key_lengths: torch.Tensor | ArrayLike | None = None,
+                       mask: torch.Tensor | ArrayLike | None = None) -> torch.Tensor:
+    """`gatelearn.functional.additive_attention` on tensors; options and references are there.
 
     Parameters
     ----------
     query : Tensor, shape (B, Tq, A)
+        On the CPU, float32 or float64.
     key : Tensor, shape (B, Tk, A)
     value : Tensor, shape (B, Tk, E)
     weight : Tensor, shape (A,)
-        float32 or float64 on the CPU, all of one type.
-    **options
-        `is_causal`, `query_lengths`, `key_lengths` and `mask` as there; tensors or arrays.
+    is_causal : bool, default False
+    query_lengths, key_lengths, mask : Tensor or array_like, optional
+        Constants.
 
     Returns
     -------
     Tensor, shape (B, Tq, E)
-        Differentiable once.
+        Has a gradient, once, with respect to `query`, `key`, `value` and `weight`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `attention` and `gatelearn.functional.additive_attention`.
 
     Examples
     --------
-    >>> import torch
-    >>> x = torch.zeros(1, 2, 3)
-    >>> additive_attention(x, x, torch.eye(2)[None], torch.ones(3))[0].tolist()
-    [[0.5, 0.5], [0.5, 0.5]]
+    >>> x, weight = torch.zeros(1, 2, 3), torch.ones(3)
+    >>> additive_attention(x, x, torch.tensor([[[1.0], [3.0]]]), weight, is_causal=True)[0, :, 0]
+    tensor([1., 2.])
     """
-    options = {name: _plain(x) for name, x in options.items()}
-    return _AdditiveAttention.apply(query, key, value, weight, options)
+    options = dict(is_causal=is_causal, query_lengths=query_lengths, key_lengths=key_lengths,
+                   mask=mask)
+    return _Attention.apply(_ADDITIVE, options, query, key, value, weight)
 
 
-class _Rotary(torch.autograd.Function):
-
-    @staticmethod
-    def forward(ctx, x, cosine, sine):
-        ctx.tables = cosine, sine
-        return torch.from_numpy(F.rotary(_array(x, "x"), cosine, sine))
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, dout):
-        dx = F.rotary(_array(dout, "dout"), *ctx.tables, inverse=True)
-        return torch.from_numpy(dx), None, None
-
-
-def rotary(x: torch.Tensor, cosine: Any, sine: Any) -> torch.Tensor:
-    """`gatelearn.functional.rotary` for tensors.
+def rotary(x: torch.Tensor, cosine: torch.Tensor | ArrayLike, sine: torch.Tensor | ArrayLike, *,
+           inverse: bool = False) -> torch.Tensor:
+    """`gatelearn.functional.rotary` on tensors; what it does and its reference are there.
 
     Parameters
     ----------
     x : Tensor, shape (B, H, T, D)
+        On the CPU, float32 or float64. Heads and time may be strided views.
     cosine, sine : Tensor or array_like, shape (T, D / 2)
-        Not differentiated.
+        Constants, of `gatelearn.functional.rotary_tables`.
+    inverse : bool, default False
+        Turn back.
 
     Returns
     -------
     Tensor, shape (B, H, T, D)
+        Has gradients of any order with respect to `x`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `attention` and `gatelearn.functional.rotary`.
 
     Examples
     --------
-    >>> import torch
     >>> from gatelearn.functional import rotary_tables
-    >>> x = torch.ones(1, 1, 2, 2, dtype=torch.float64)
-    >>> rotary(x, *rotary_tables(2, 2, dtype=float))[0, 0, 1].round(decimals=4).tolist()
-    [-0.3012, 1.3818]
+    >>> rotary(torch.ones(1, 1, 2, 2), *rotary_tables(2, 2))[0, 0]
+    tensor([[ 1.0000,  1.0000],
+            [-0.3012,  1.3818]])
     """
-    return _Rotary.apply(x, np.asarray(_plain(cosine)), np.asarray(_plain(sine)))
+    return _Rotary.apply(x, cosine, sine, inverse)

@@ -79,6 +79,8 @@ def onnx_attention(arrays: Arrays, causal: bool, backward: bool, skipped: dict) 
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)], ir_version=10)
     options = runtime.SessionOptions()
     options.intra_op_num_threads = gl.get_num_threads()
+    # its idle threads would spin on through the turns of the others
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     session = runtime.InferenceSession(model.SerializeToString(), options,
                                        providers=["CPUExecutionProvider"])
     return {"onnxruntime": lambda: session.run(None, feeds)[0]}

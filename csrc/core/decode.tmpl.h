@@ -42,8 +42,7 @@ static void FN(decode_inputs)(const FN(decode_job) *j) {
         GL_K(layer_norm_rows)(norm + C, j->stat, j->stat + n, a->x + (b*a->N + j->i0)*C,
                               a->norm_weight, a->norm_bias, a->eps, n, C);
         memcpy(last, norm + n*C, (size_t)C * sizeof(REAL));
-        for (ptrdiff_t part = 0; a->shift && part < 3; part++)
-            GL_K(token_shift)(j->m + (part*a->B + b)*rows, norm, a->shift + part*C, n + 1, C);
+        if (a->shift) GL_K(token_shift)(j->m + b*rows, norm, a->shift, a->B*(n + 1), n + 1, C);
     }
 }
 

@@ -7,6 +7,8 @@
 #include "gl_pool.h"
 #include "gl_runs.h"
 
+enum { CHUNKS = 16, CHUNK_ROWS = 128 };
+
 #define REAL float
 #define SUFFIX f32
 #include "gated_heads.tmpl.h"

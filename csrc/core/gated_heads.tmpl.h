@@ -1,14 +1,34 @@
-// Forward, a task is a sample. Backward has three passes: wo by head, the samples, wqkv by head; so
-// every sum runs in one order, whatever the number of threads.
+// Forward, a task is a sample. Backward, a task is a chunk of samples, one after the other, which adds
+// to a share of the parameters' gradients while all that it needs is in cache; the shares are added
+// up chunk by chunk. So every sum runs in one order, whatever the number of threads.
 
 typedef struct {
     const FN(gl_gated_heads) *a;
     char *work;         // scratch of the workers
     ptrdiff_t scratch;  // bytes a worker
-    REAL *m;            // (3, B, T, C) what q, k, v were projected from; (1, ...) without shift
-    REAL *dqkv;         // (B, T, 3, H, D)
-    REAL *partial;      // (B, 5, C) a sample's share of dnorm_weight, dnorm_bias, dshift
+    ptrdiff_t samples;  // of a chunk
+    ptrdiff_t chunks;
+    REAL *shares;       // (chunks, share_size)
 } FN(heads_job);
+
+// What one chunk adds to the gradients of the parameters.
+typedef struct {
+    REAL *dnorm_weight, *dnorm_bias, *dshift;  // (C,), (C,), (3, C): side by side
+    REAL *dwqkv, *dwo;                         // (3, C, H, D), (H, D, C)
+    REAL *open;                                // (H,) not 0 where a sample has the head open
+} FN(heads_share);
+
+static ptrdiff_t FN(share_size)(const FN(gl_gated_heads) *a) {
+    const ptrdiff_t weights = gl_size_mul(gl_size_mul(4, a->C), gl_size_mul(a->H, a->D));
+    return gl_size_add(gl_size_add(weights, gl_size_mul(5, a->C)), a->H);
+}
+
+static FN(heads_share) FN(share_of)(const FN(heads_job) *j, ptrdiff_t chunk) {
+    const ptrdiff_t C = j->a->C, HD = j->a->H*j->a->D;
+    REAL *weights = j->shares + chunk*FN(share_size)(j->a), *rest = weights + 4*C*HD;
+    return (FN(heads_share)){.dnorm_weight = rest, .dnorm_bias = rest + C, .dshift = rest + 2*C,
+                             .dwqkv = weights, .dwo = weights + 3*C*HD, .open = rest + 5*C};
+}
 
 static ptrdiff_t FN(rows_of)(const FN(gl_gated_heads) *a, ptrdiff_t b) {
     return a->lengths ? (ptrdiff_t)a->lengths[b] : a->T;
@@ -44,7 +64,7 @@ static void FN(heads_forward_sample)(void *arg, ptrdiff_t b, int worker) {
 
     char *cursor = j->work + worker*j->scratch;
     REAL *n = gl_carve(&cursor, a->T*C, sizeof(REAL));
-    REAL *m = gl_carve(&cursor, a->T*C, sizeof(REAL));
+    REAL *m = gl_carve(&cursor, 3*a->T*C, sizeof(REAL));
     REAL *mean = gl_carve(&cursor, a->T, sizeof(REAL));
     REAL *rstd = gl_carve(&cursor, a->T, sizeof(REAL));
     REAL *qkv = NULL, *out = NULL, *lse = NULL;
@@ -58,14 +78,15 @@ static void FN(heads_forward_sample)(void *arg, ptrdiff_t b, int worker) {
     }
 
     GL_K(layer_norm_rows)(n, mean, rstd, x, a->norm_weight, a->norm_bias, a->eps, T, C);
+    if (a->shift) GL_K(token_shift)(m, n, a->shift, a->T, T, C);
 
     // q, k and v of the open heads, each run of neighbours as one product
     for (ptrdiff_t p = 0; p < 3; p++) {
-        if (a->shift) GL_K(token_shift)(m, n, a->shift + p*C, T, C);
         const REAL *w = a->wqkv + p*C*HD;
+        const REAL *m_p = a->shift ? m + p*a->T*C : n;
         FOR_RUNS(h0, h1, gate, 1, H) {
             REAL *to = qkv + p*HD + h0*D;
-            FN(gl_gemm)(0, 0, T, (h1 - h0)*D, C, a->shift ? m : n, C, w + h0*D, HD, 0, to, 3*HD);
+            FN(gl_gemm)(0, 0, T, (h1 - h0)*D, C, m_p, C, w + h0*D, HD, 0, to, 3*HD);
             for (ptrdiff_t h = 0; a->cosine && p < 2 && h < h1 - h0; h++)
                 GL_K(rotate)(to + h*D, 3*HD, a->cosine, a->sine, 0, T, D);
         }
@@ -86,7 +107,8 @@ static void FN(heads_forward_sample)(void *arg, ptrdiff_t b, int worker) {
 
 ptrdiff_t FN(gl_gated_heads_forward_workspace)(const FN(gl_gated_heads) *a, int nth) {
     const ptrdiff_t item = sizeof(REAL), HD = gl_size_mul(a->H, a->D);
-    ptrdiff_t n = gl_size_mul(2, gl_carve_size(gl_size_mul(a->T, a->C), item));
+    const ptrdiff_t TC = gl_size_mul(a->T, a->C);
+    ptrdiff_t n = gl_size_add(gl_carve_size(TC, item), gl_carve_size(gl_size_mul(3, TC), item));
     n = gl_size_add(n, gl_size_mul(2, gl_carve_size(a->T, item)));
     if (!a->qkv) {
         n = gl_size_add(n, gl_carve_size(gl_size_mul(a->T, gl_size_mul(3, HD)), item));
@@ -102,109 +124,140 @@ void FN(gl_gated_heads_forward)(const FN(gl_gated_heads) *a, void *work, int nth
     gl_pool_run(FN(heads_forward_sample), &job, a->B, nth);
 }
 
-// A head's rows of wo, over the samples that have it open.
-static void FN(heads_wo_task)(void *arg, ptrdiff_t h, int worker) {
-    (void)worker;
-    const FN(gl_gated_heads) *a = ((const FN(heads_job) *)arg)->a;
-    const ptrdiff_t T = a->T, C = a->C, H = a->H, D = a->D;
-    REAL *dwo = a->dwo + h*D*C;
-    FOR_RUNS(b0, b1, a->gate + h, H, a->B) {
-        // forward: y = x + out wo; samples side by side are one product unless lengths part them
-        const ptrdiff_t step = a->lengths ? 1 : b1 - b0;
-        for (ptrdiff_t b = b0; b < b1; b += step) {
-            const ptrdiff_t rows = a->lengths ? FN(rows_of)(a, b) : step*T;
-            if (rows > 0)
-                FN(gl_gemm)(1, 0, D, C, rows, a->out + (b*T*H + h)*D, H*D, a->dy + b*T*C, C, 1,
-                            dwo, C);
-        }
-    }
+// Samples of a chunk: rows enough that adding up the chunks' gradients costs little beside them.
+static ptrdiff_t FN(chunk_samples)(const FN(gl_gated_heads) *a) {
+    return GL_MAX(GL_CEIL_DIV(a->B, CHUNKS), GL_CEIL_DIV(CHUNK_ROWS, GL_MAX(1, a->T)));
 }
 
-// A head's columns of wq, wk or wv, likewise.
-static void FN(heads_wqkv_task)(void *arg, ptrdiff_t task, int worker) {
-    (void)worker;
-    const FN(heads_job) *j = arg;
-    const FN(gl_gated_heads) *a = j->a;
-    const ptrdiff_t T = a->T, C = a->C, H = a->H, D = a->D, HD = H*D;
-    const ptrdiff_t h = task % H, p = task / H;
-    const REAL *m = j->m + (a->shift ? p*a->B*T*C : 0);
-    REAL *dw = a->dwqkv + p*C*HD + h*D;
-    FOR_RUNS(b0, b1, a->gate + h, H, a->B) {
-        const ptrdiff_t step = a->lengths ? 1 : b1 - b0;
-        for (ptrdiff_t b = b0; b < b1; b += step) {
-            // forward: q = m wq
-            const ptrdiff_t rows = a->lengths ? FN(rows_of)(a, b) : step*T;
-            if (rows > 0)
-                FN(gl_gemm)(1, 0, C, D, rows, m + b*T*C, C, j->dqkv + (b*T*3 + p)*HD + h*D, 3*HD, 1,
-                            dw, HD);
+// The open heads of rows of w (N, H, D) side by side: to (N, open, D).
+static void FN(gather_heads)(REAL *to, const REAL *w, const REAL *gate, ptrdiff_t N, ptrdiff_t H,
+                             ptrdiff_t D) {
+    for (ptrdiff_t i = 0; i < N; i++, w += H*D)
+        FOR_RUNS(h0, h1, gate, 1, H) {
+            memcpy(to, w + h0*D, (size_t)((h1 - h0)*D) * sizeof(REAL));
+            to += (h1 - h0)*D;
         }
-    }
 }
 
-static void FN(heads_backward_sample)(void *arg, ptrdiff_t b, int worker) {
-    const FN(heads_job) *j = arg;
+// Add these back to where they came from.
+static void FN(scatter_heads)(REAL *w, const REAL *from, const REAL *gate, ptrdiff_t N, ptrdiff_t H,
+                              ptrdiff_t D) {
+    for (ptrdiff_t i = 0; i < N; i++, w += H*D)
+        FOR_RUNS(h0, h1, gate, 1, H) {
+            for (ptrdiff_t k = 0; k < (h1 - h0)*D; k++) w[h0*D + k] += from[k];
+            from += (h1 - h0)*D;
+        }
+}
+
+// The gradients of the open heads lie side by side, so that each projection is one product.
+static void FN(heads_backward_sample)(const FN(heads_job) *j, ptrdiff_t b, FN(heads_share) share,
+                                      char *cursor) {
     const FN(gl_gated_heads) *a = j->a;
     const ptrdiff_t T = FN(rows_of)(a, b), C = a->C, H = a->H, D = a->D, HD = H*D;
     const REAL *gate = a->gate + b*H;
     const REAL *x = a->x + b*a->T*C, *dy = a->dy + b*a->T*C;
     REAL *dx = a->dx + b*a->T*C;
-    REAL *partial = j->partial + b*5*C;
-    memset(partial, 0, (size_t)(5*C) * sizeof(REAL));
-    memset(a->dgate + b*H, 0, (size_t)H * sizeof(REAL));
-    if (dx != dy) memcpy(dx, dy, (size_t)(a->T*C) * sizeof(REAL));
-    if (T == 0 || !FN(any_open)(gate, H)) return;
+    REAL *qkv = a->qkv + b*a->T*3*HD, *out = a->out + b*a->T*HD;
+    ptrdiff_t wide = 0;
+    for (ptrdiff_t h = 0; h < H; h++) wide += gate[h] != 0 ? D : 0;
 
-    char *cursor = j->work + worker*j->scratch;
     REAL *n = gl_carve(&cursor, a->T*C, sizeof(REAL));
     REAL *dn = gl_carve(&cursor, a->T*C, sizeof(REAL));
-    REAL *dm = gl_carve(&cursor, 3*a->T*C, sizeof(REAL));
+    REAL *m = gl_carve(&cursor, 3*a->T*C, sizeof(REAL));
+    REAL *dqkv = gl_carve(&cursor, a->T*3*HD, sizeof(REAL));
     REAL *dout = gl_carve(&cursor, a->T*HD, sizeof(REAL));
     REAL *mean = gl_carve(&cursor, a->T, sizeof(REAL));
     REAL *rstd = gl_carve(&cursor, a->T, sizeof(REAL));
-    REAL *qkv = a->qkv + b*a->T*3*HD, *dqkv = j->dqkv + b*a->T*3*HD;
-
-    // the normalised and the shifted input again: cheaper to compute than to keep
-    const ptrdiff_t all = a->B*a->T*C;
-    REAL *m = j->m + b*a->T*C;
-    GL_K(layer_norm_rows)(n, mean, rstd, x, a->norm_weight, a->norm_bias, a->eps, T, C);
-    for (ptrdiff_t p = 0; a->shift && p < 3; p++)
-        GL_K(token_shift)(m + p*all, n, a->shift + p*C, T, C);
-    if (!a->shift) memcpy(m, n, (size_t)(T*C) * sizeof(REAL));
+    REAL *w = gl_carve(&cursor, C*HD, sizeof(REAL));
+    REAL *dw = gl_carve(&cursor, C*HD, sizeof(REAL));
 
     // forward: y = x + out wo
+    FN(gather_heads)(w, a->wo, gate, 1, H, D*C);
+    FN(gl_gemm)(0, 1, T, wide, C, dy, C, w, C, 0, dout, wide);
     FOR_RUNS(h0, h1, gate, 1, H)
-        FN(gl_gemm)(0, 1, T, (h1 - h0)*D, C, dy, C, a->wo + h0*D*C, C, 0, dout + h0*D, HD);
+        FN(gl_gemm)(1, 0, (h1 - h0)*D, C, T, out + h0*D, HD, dy, C, 1, share.dwo + h0*D*C, C);
 
-    for (ptrdiff_t h = 0; h < H; h++) {
+    for (ptrdiff_t h = 0, at = 0; h < H; h++) {
         if (gate[h] == 0) continue;
-        FN(gl_attention) att = FN(sample_attention)(a, b, T, qkv, a->out + b*a->T*HD, NULL);
+        REAL *dq = dqkv + at, *dk = dq + wide, *dv = dk + wide;
+        FN(gl_attention) att = FN(sample_attention)(a, b, T, qkv, out, NULL);
         att.lse = a->lse + b*H*a->T + h*(a->T - T);
-        att.dout = (FN(gl_heads_in)){dout, 0, D, HD};
-        att.dq = (FN(gl_heads_out)){dqkv, 0, D, 3*HD};
-        att.dk = (FN(gl_heads_out)){dqkv + HD, 0, D, 3*HD};
-        att.dv = (FN(gl_heads_out)){dqkv + 2*HD, 0, D, 3*HD};
+        att.dout = (FN(gl_heads_in)){dout + at, 0, 0, wide};
+        att.dq = (FN(gl_heads_out)){dq, 0, 0, 3*wide};
+        att.dk = (FN(gl_heads_out)){dk, 0, 0, 3*wide};
+        att.dv = (FN(gl_heads_out)){dv, 0, 0, 3*wide};
         att.dgate = a->dgate + b*H;
         GL_K(attention_backward_head)(&att, 0, h, cursor);
-        for (ptrdiff_t p = 0; a->cosine && p < 2; p++)
-            GL_K(rotate)(dqkv + p*HD + h*D, 3*HD, a->cosine, a->sine, 1, T, D);
+        if (a->cosine) {
+            GL_K(rotate)(dq, 3*wide, a->cosine, a->sine, 1, T, D);
+            GL_K(rotate)(dk, 3*wide, a->cosine, a->sine, 1, T, D);
+        }
+        at += D;
     }
+
+    // the normalised and the shifted input again: cheaper to compute than to keep
+    GL_K(layer_norm_rows)(n, mean, rstd, x, a->norm_weight, a->norm_bias, a->eps, T, C);
+    if (a->shift) GL_K(token_shift)(m, n, a->shift, a->T, T, C);
 
     // forward: q, k, v = m_q wq, m_k wk, m_v wv; without shift the three sum up in dn
-    for (ptrdiff_t p = 0, added = 0; p < 3; p++) {
-        const REAL *w = a->wqkv + p*C*HD;
-        REAL *to = a->shift ? dm + p*T*C : dn;
-        if (a->shift) added = 0;
-        FOR_RUNS(h0, h1, gate, 1, H) {
-            FN(gl_gemm)(0, 1, T, C, (h1 - h0)*D, dqkv + p*HD + h0*D, 3*HD, w + h0*D, HD,
-                        (REAL)added, to, C);
-            added = 1;
-        }
+    for (ptrdiff_t p = 0; p < 3; p++) {
+        REAL *m_p = a->shift ? m + p*a->T*C : n;
+        FN(gl_gemm)(1, 0, C, wide, T, m_p, C, dqkv + p*wide, 3*wide, 0, dw, wide);
+        FN(scatter_heads)(share.dwqkv + p*C*HD, dw, gate, C, H, D);
+        // m_p has served, so its gradient takes its place
+        FN(gather_heads)(w, a->wqkv + p*C*HD, gate, C, H, D);
+        FN(gl_gemm)(0, 1, T, C, wide, dqkv + p*wide, 3*wide, w, wide, !a->shift && p > 0,
+                    a->shift ? m_p : dn, C);
     }
-    if (a->shift) GL_K(token_shift_backward)(dn, partial + 2*C, dm, n, a->shift, T, C);
+    if (a->shift) GL_K(token_shift_backward)(dn, share.dshift, m, n, a->shift, a->T, T, C);
 
-    // forward: y = x + f(layer_norm(x)), and dx holds dy already
-    GL_K(layer_norm_rows_backward)(dx, partial, partial + C, dn, x, mean, rstd, a->norm_weight, 1, T,
-                                   C);
+    // forward: y = x + f(layer_norm(x))
+    GL_K(layer_norm_rows_backward)(dx, share.dnorm_weight, share.dnorm_bias, dn, x, mean, rstd,
+                                   a->norm_weight, dy, T, C);
+    if (dx != dy) memcpy(dx + T*C, dy + T*C, (size_t)((a->T - T)*C) * sizeof(REAL));
+}
+
+static void FN(heads_backward_chunk)(void *arg, ptrdiff_t chunk, int worker) {
+    const FN(heads_job) *j = arg;
+    const FN(gl_gated_heads) *a = j->a;
+    const ptrdiff_t C = a->C, H = a->H, D = a->D, row = a->T*C;
+    const ptrdiff_t b0 = chunk*j->samples, b1 = GL_MIN(b0 + j->samples, a->B);
+    const FN(heads_share) share = FN(share_of)(j, chunk);
+    memset(share.dnorm_weight, 0, (size_t)(5*C) * sizeof(REAL));
+    memset(a->dgate + b0*H, 0, (size_t)((b1 - b0)*H) * sizeof(REAL));
+
+    // of the weights, only the part of heads that some sample has open
+    for (ptrdiff_t h = 0; h < H; h++) share.open[h] = 0;
+    for (ptrdiff_t b = b0; b < b1; b++)
+        for (ptrdiff_t h = 0; h < H; h++)
+            if (a->gate[b*H + h] != 0 && FN(rows_of)(a, b) > 0) share.open[h] = 1;
+    FOR_RUNS(h0, h1, share.open, 1, H) {
+        for (ptrdiff_t r = 0; r < 3*C; r++)
+            memset(share.dwqkv + (r*H + h0)*D, 0, (size_t)((h1 - h0)*D) * sizeof(REAL));
+        memset(share.dwo + h0*D*C, 0, (size_t)((h1 - h0)*D*C) * sizeof(REAL));
+    }
+
+    for (ptrdiff_t b = b0; b < b1; b++) {
+        if (FN(rows_of)(a, b) > 0 && FN(any_open)(a->gate + b*H, H))
+            FN(heads_backward_sample)(j, b, share, j->work + worker*j->scratch);
+        else if (a->dx != a->dy)
+            memcpy(a->dx + b*row, a->dy + b*row, (size_t)row * sizeof(REAL));
+    }
+}
+
+// Add up a head's share of the weights, chunk by chunk.
+static void FN(heads_sum_head)(void *arg, ptrdiff_t h, int worker) {
+    (void)worker;
+    const FN(heads_job) *j = arg;
+    const FN(gl_gated_heads) *a = j->a;
+    const ptrdiff_t C = a->C, H = a->H, D = a->D;
+    for (ptrdiff_t chunk = 0; chunk < j->chunks; chunk++) {
+        const FN(heads_share) share = FN(share_of)(j, chunk);
+        if (share.open[h] == 0) continue;
+        for (ptrdiff_t at = h*D; at < 3*C*H*D; at += H*D)
+            for (ptrdiff_t d = 0; d < D; d++) a->dwqkv[at + d] += share.dwqkv[at + d];
+        for (ptrdiff_t i = h*D*C; i < (h + 1)*D*C; i++) a->dwo[i] += share.dwo[i];
+    }
 }
 
 static ptrdiff_t FN(heads_backward_scratch)(const FN(gl_gated_heads) *a) {
@@ -212,38 +265,35 @@ static ptrdiff_t FN(heads_backward_scratch)(const FN(gl_gated_heads) *a) {
     const ptrdiff_t TC = gl_size_mul(a->T, a->C);
     ptrdiff_t n = gl_size_mul(2, gl_carve_size(TC, item));
     n = gl_size_add(n, gl_carve_size(gl_size_mul(3, TC), item));
+    n = gl_size_add(n, gl_carve_size(gl_size_mul(a->T, gl_size_mul(3, HD)), item));
     n = gl_size_add(n, gl_carve_size(gl_size_mul(a->T, HD), item));
     n = gl_size_add(n, gl_size_mul(2, gl_carve_size(a->T, item)));
+    n = gl_size_add(n, gl_size_mul(2, gl_carve_size(gl_size_mul(a->C, HD), item)));
     return gl_size_add(n, GL_K(attention_backward_scratch)(a->D, a->D));
 }
 
 ptrdiff_t FN(gl_gated_heads_backward_workspace)(const FN(gl_gated_heads) *a, int nth) {
-    const ptrdiff_t item = sizeof(REAL), BT = gl_size_mul(a->B, a->T);
-    ptrdiff_t n = gl_size_mul(FN(heads_backward_scratch)(a), nth);
-    n = gl_size_add(n, gl_carve_size(gl_size_mul(BT, gl_size_mul(3, a->C)), item));
-    n = gl_size_add(n, gl_carve_size(gl_size_mul(BT, gl_size_mul(3*a->H, a->D)), item));
-    return gl_size_add(n, gl_carve_size(gl_size_mul(a->B, gl_size_mul(5, a->C)), item));
+    const ptrdiff_t chunks = GL_CEIL_DIV(a->B, FN(chunk_samples)(a));
+    const ptrdiff_t share = gl_carve_size(FN(share_size)(a), sizeof(REAL));
+    return gl_size_add(gl_size_mul(FN(heads_backward_scratch)(a), nth), gl_size_mul(share, chunks));
 }
 
 void FN(gl_gated_heads_backward)(const FN(gl_gated_heads) *a, void *work, int nth) {
-    FN(heads_job) job = {.a = a, .scratch = FN(heads_backward_scratch)(a)};
+    const ptrdiff_t samples = FN(chunk_samples)(a), C = a->C;
+    FN(heads_job) job = {.a = a, .samples = samples, .chunks = GL_CEIL_DIV(a->B, samples),
+                         .scratch = FN(heads_backward_scratch)(a)};
     char *cursor = work;
-    job.m = gl_carve(&cursor, 3*a->B*a->T*a->C, sizeof(REAL));
-    job.dqkv = gl_carve(&cursor, a->B*a->T*3*a->H*a->D, sizeof(REAL));
-    job.partial = gl_carve(&cursor, a->B*5*a->C, sizeof(REAL));
+    job.shares = gl_carve(&cursor, job.chunks*FN(share_size)(a), sizeof(REAL));
     job.work = cursor;
 
-    // wo first: the samples may write dx over dy
-    if (a->B == 0) return;
-    gl_pool_run(FN(heads_wo_task), &job, a->H, nth);
-    gl_pool_run(FN(heads_backward_sample), &job, a->B, nth);
-    gl_pool_run(FN(heads_wqkv_task), &job, 3*a->H, nth);
-    for (ptrdiff_t b = 0; b < a->B; b++) {
-        const REAL *partial = job.partial + b*5*a->C;
-        for (ptrdiff_t c = 0; c < a->C; c++) {
-            a->dnorm_weight[c] += partial[c];
-            a->dnorm_bias[c] += partial[a->C + c];
+    gl_pool_run(FN(heads_backward_chunk), &job, job.chunks, nth);
+    gl_pool_run(FN(heads_sum_head), &job, a->H, nth);
+    for (ptrdiff_t chunk = 0; chunk < job.chunks; chunk++) {
+        const FN(heads_share) share = FN(share_of)(&job, chunk);
+        for (ptrdiff_t c = 0; c < C; c++) {
+            a->dnorm_weight[c] += share.dnorm_weight[c];
+            a->dnorm_bias[c] += share.dnorm_bias[c];
         }
-        for (ptrdiff_t c = 0; a->shift && c < 3*a->C; c++) a->dshift[c] += partial[2*a->C + c];
+        for (ptrdiff_t c = 0; a->shift && c < 3*C; c++) a->dshift[c] += share.dshift[c];
     }
 }

@@ -92,17 +92,18 @@ static void FN(mlp_backward_input)(void *arg, ptrdiff_t task, int worker) {
     const ptrdiff_t b = task / j->blocks, t0 = task % j->blocks * ROWS, at = b*a->T + t0;
     const ptrdiff_t rows = FN(block_rows)(a, b, t0), C = a->C, F = a->F;
     REAL *dx = a->dx + at*C, *partial = j->partial + task*(2*C + 1);
-    if (a->dx != a->dy)
-        memcpy(dx, a->dy + at*C, (size_t)(GL_MIN(ROWS, a->T - t0)*C) * sizeof(REAL));
-    if (a->gate[b] == 0 || rows == 0) return;
+    const REAL *dy = a->dy + at*C;
+    const ptrdiff_t kept = a->gate[b] == 0 ? 0 : rows, all = GL_MIN(ROWS, a->T - t0);
+    if (dx != dy) memcpy(dx + kept*C, dy + kept*C, (size_t)((all - kept)*C) * sizeof(REAL));
+    if (kept == 0) return;
 
     // forward: hidden = n w1
     char *cursor = j->work + worker*j->scratch;
     REAL *dn = gl_carve(&cursor, ROWS*C, sizeof(REAL));
     FN(gl_gemm)(0, 1, rows, C, F, j->dhidden + at*F, F, a->w1, F, 0, dn, C);
-    // forward: y = x + f(layer_norm(x)), and dx holds dy already
+    // forward: y = x + f(layer_norm(x))
     GL_K(layer_norm_rows_backward)(dx, partial, partial + C, dn, a->x + at*C, j->mean + at,
-                                   j->rstd + at, a->norm_weight, 1, rows, C);
+                                   j->rstd + at, a->norm_weight, dy, rows, C);
 }
 
 // Columns of w1 and rows of w2, over the samples that are open; even tasks w1, odd ones w2.

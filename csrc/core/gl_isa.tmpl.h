@@ -35,14 +35,15 @@ typedef struct {
                             const REAL *bias, REAL eps, ptrdiff_t N, ptrdiff_t C);
     void (*layer_norm_rows_backward)(REAL *dx, REAL *dweight, REAL *dbias, const REAL *dout,
                                      const REAL *x, const REAL *mean, const REAL *rstd,
-                                     const REAL *weight, int accumulate, ptrdiff_t N, ptrdiff_t C);
+                                     const REAL *weight, const REAL *residual, ptrdiff_t N,
+                                     ptrdiff_t C);
 
     // position_kernels
     void (*token_shift)(REAL *restrict m, const REAL *restrict n, const REAL *restrict shift,
-                        ptrdiff_t T, ptrdiff_t C);
+                        ptrdiff_t apart, ptrdiff_t T, ptrdiff_t C);
     void (*token_shift_backward)(REAL *restrict dn, REAL *restrict dshift, const REAL *restrict dm,
-                                 const REAL *restrict n, const REAL *restrict shift, ptrdiff_t T,
-                                 ptrdiff_t C);
+                                 const REAL *restrict n, const REAL *restrict shift,
+                                 ptrdiff_t apart, ptrdiff_t T, ptrdiff_t C);
     void (*rotate)(REAL *x, ptrdiff_t stride, const REAL *cosine, const REAL *sine, int inverse,
                    ptrdiff_t T, ptrdiff_t D);
 

@@ -10,13 +10,13 @@
 #include "loss_kernels.tmpl.h"
 #include "norm_kernels.tmpl.h"
 #include "optim_kernels.tmpl.h"
-#include "position_kernels.tmpl.h"
 #include "ppo_kernels.tmpl.h"
 #include "product_kernels.tmpl.h"
 #include "recurrent_kernels.tmpl.h"
 
 // each of these uses what stands above
 #include "additive_kernels.tmpl.h"
+#include "position_kernels.tmpl.h"
 #include "transpose_kernels.tmpl.h"
 
 #include "attention_scores_kernels.tmpl.h"

@@ -27,7 +27,7 @@ static void FN(backward_task)(void *arg, ptrdiff_t task, int worker) {
     REAL *part = j->dweight + 2*task*j->C;
     memset(part, 0, (size_t)(2*j->C) * sizeof(REAL));
     GL_K(layer_norm_rows_backward)(j->out + at, part, part + j->C, j->in + at, j->x + at,
-                                   j->cmean + i, j->crstd + i, j->weight, 0, n, j->C);
+                                   j->cmean + i, j->crstd + i, j->weight, NULL, n, j->C);
 }
 
 void FN(gl_layer_norm_backward)(REAL *dx, REAL *dweight, REAL *dbias, const REAL *dout,

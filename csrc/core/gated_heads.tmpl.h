@@ -13,9 +13,9 @@ typedef struct {
 
 // What one chunk adds to the gradients of the parameters.
 typedef struct {
-    REAL *dnorm_weight, *dnorm_bias, *dshift;  // (C,), (C,), (3, C): side by side
     REAL *dwqkv, *dwo;                         // (3, C, H, D), (H, D, C)
-    REAL *open;                                // (H,) not 0 where a sample has the head open
+    REAL *begun;                               // (H,) 0 where nothing is in them yet
+    REAL *dnorm_weight, *dnorm_bias, *dshift;  // (C,), (C,), (3, C)
 } FN(heads_share);
 
 static ptrdiff_t FN(share_size)(const FN(gl_gated_heads) *a) {
@@ -25,9 +25,9 @@ static ptrdiff_t FN(share_size)(const FN(gl_gated_heads) *a) {
 
 static FN(heads_share) FN(share_of)(const FN(heads_job) *j, ptrdiff_t chunk) {
     const ptrdiff_t C = j->a->C, HD = j->a->H*j->a->D;
-    REAL *weights = j->shares + chunk*FN(share_size)(j->a), *rest = weights + 4*C*HD;
-    return (FN(heads_share)){.dnorm_weight = rest, .dnorm_bias = rest + C, .dshift = rest + 2*C,
-                             .dwqkv = weights, .dwo = weights + 3*C*HD, .open = rest + 5*C};
+    REAL *dw = j->shares + chunk*FN(share_size)(j->a), *begun = dw + 4*C*HD, *d = begun + j->a->H;
+    return (FN(heads_share)){.dwqkv = dw, .dwo = dw + 3*C*HD, .begun = begun, .dnorm_weight = d,
+                             .dnorm_bias = d + C, .dshift = d + 2*C};
 }
 
 static ptrdiff_t FN(rows_of)(const FN(gl_gated_heads) *a, ptrdiff_t b) {
@@ -139,13 +139,18 @@ static void FN(gather_heads)(REAL *to, const REAL *w, const REAL *gate, ptrdiff_
         }
 }
 
-// Add these back to where they came from.
-static void FN(scatter_heads)(REAL *w, const REAL *from, const REAL *gate, ptrdiff_t N, ptrdiff_t H,
-                              ptrdiff_t D) {
+// Bring these back to where they came from: added where `begun` is not 0, else as the first to come.
+static void FN(scatter_heads)(REAL *w, const REAL *from, const REAL *gate, const REAL *begun,
+                              ptrdiff_t N, ptrdiff_t H, ptrdiff_t D) {
     for (ptrdiff_t i = 0; i < N; i++, w += H*D)
-        FOR_RUNS(h0, h1, gate, 1, H) {
-            for (ptrdiff_t k = 0; k < (h1 - h0)*D; k++) w[h0*D + k] += from[k];
-            from += (h1 - h0)*D;
+        for (ptrdiff_t h = 0; h < H; h++) {
+            if (gate[h] == 0) continue;
+            REAL *to = w + h*D;
+            if (begun[h] == 0)
+                memcpy(to, from, (size_t)D * sizeof(REAL));
+            else
+                for (ptrdiff_t d = 0; d < D; d++) to[d] += from[d];
+            from += D;
         }
 }
 
@@ -174,8 +179,12 @@ static void FN(heads_backward_sample)(const FN(heads_job) *j, ptrdiff_t b, FN(he
     // forward: y = x + out wo
     FN(gather_heads)(w, a->wo, gate, 1, H, D*C);
     FN(gl_gemm)(0, 1, T, wide, C, dy, C, w, C, 0, dout, wide);
-    FOR_RUNS(h0, h1, gate, 1, H)
-        FN(gl_gemm)(1, 0, (h1 - h0)*D, C, T, out + h0*D, HD, dy, C, 1, share.dwo + h0*D*C, C);
+    REAL *to = dw;
+    FOR_RUNS(h0, h1, gate, 1, H) {
+        FN(gl_gemm)(1, 0, (h1 - h0)*D, C, T, out + h0*D, HD, dy, C, 0, to, C);
+        to += (h1 - h0)*D*C;
+    }
+    FN(scatter_heads)(share.dwo, dw, gate, share.begun, 1, H, D*C);
 
     for (ptrdiff_t h = 0, at = 0; h < H; h++) {
         if (gate[h] == 0) continue;
@@ -203,12 +212,14 @@ static void FN(heads_backward_sample)(const FN(heads_job) *j, ptrdiff_t b, FN(he
     for (ptrdiff_t p = 0; p < 3; p++) {
         REAL *m_p = a->shift ? m + p*a->T*C : n;
         FN(gl_gemm)(1, 0, C, wide, T, m_p, C, dqkv + p*wide, 3*wide, 0, dw, wide);
-        FN(scatter_heads)(share.dwqkv + p*C*HD, dw, gate, C, H, D);
+        FN(scatter_heads)(share.dwqkv + p*C*HD, dw, gate, share.begun, C, H, D);
         // m_p has served, so its gradient takes its place
         FN(gather_heads)(w, a->wqkv + p*C*HD, gate, C, H, D);
         FN(gl_gemm)(0, 1, T, C, wide, dqkv + p*wide, 3*wide, w, wide, !a->shift && p > 0,
                     a->shift ? m_p : dn, C);
     }
+    for (ptrdiff_t h = 0; h < H; h++)
+        if (gate[h] != 0) share.begun[h] = 1;
     if (a->shift) GL_K(token_shift_backward)(dn, share.dshift, m, n, a->shift, a->T, T, C);
 
     // forward: y = x + f(layer_norm(x))
@@ -220,22 +231,11 @@ static void FN(heads_backward_sample)(const FN(heads_job) *j, ptrdiff_t b, FN(he
 static void FN(heads_backward_chunk)(void *arg, ptrdiff_t chunk, int worker) {
     const FN(heads_job) *j = arg;
     const FN(gl_gated_heads) *a = j->a;
-    const ptrdiff_t C = a->C, H = a->H, D = a->D, row = a->T*C;
+    const ptrdiff_t C = a->C, H = a->H, row = a->T*C;
     const ptrdiff_t b0 = chunk*j->samples, b1 = GL_MIN(b0 + j->samples, a->B);
     const FN(heads_share) share = FN(share_of)(j, chunk);
-    memset(share.dnorm_weight, 0, (size_t)(5*C) * sizeof(REAL));
+    memset(share.begun, 0, (size_t)(H + 5*C) * sizeof(REAL));
     memset(a->dgate + b0*H, 0, (size_t)((b1 - b0)*H) * sizeof(REAL));
-
-    // of the weights, only the part of heads that some sample has open
-    for (ptrdiff_t h = 0; h < H; h++) share.open[h] = 0;
-    for (ptrdiff_t b = b0; b < b1; b++)
-        for (ptrdiff_t h = 0; h < H; h++)
-            if (a->gate[b*H + h] != 0 && FN(rows_of)(a, b) > 0) share.open[h] = 1;
-    FOR_RUNS(h0, h1, share.open, 1, H) {
-        for (ptrdiff_t r = 0; r < 3*C; r++)
-            memset(share.dwqkv + (r*H + h0)*D, 0, (size_t)((h1 - h0)*D) * sizeof(REAL));
-        memset(share.dwo + h0*D*C, 0, (size_t)((h1 - h0)*D*C) * sizeof(REAL));
-    }
 
     for (ptrdiff_t b = b0; b < b1; b++) {
         if (FN(rows_of)(a, b) > 0 && FN(any_open)(a->gate + b*H, H))
@@ -253,7 +253,7 @@ static void FN(heads_sum_head)(void *arg, ptrdiff_t h, int worker) {
     const ptrdiff_t C = a->C, H = a->H, D = a->D;
     for (ptrdiff_t chunk = 0; chunk < j->chunks; chunk++) {
         const FN(heads_share) share = FN(share_of)(j, chunk);
-        if (share.open[h] == 0) continue;
+        if (share.begun[h] == 0) continue;
         for (ptrdiff_t at = h*D; at < 3*C*H*D; at += H*D)
             for (ptrdiff_t d = 0; d < D; d++) a->dwqkv[at + d] += share.dwqkv[at + d];
         for (ptrdiff_t i = h*D*C; i < (h + 1)*D*C; i++) a->dwo[i] += share.dwo[i];

@@ -5,7 +5,7 @@ Their central differences stand in test_nn.py, with those of all layers.
 
 import numpy as np
 import pytest
-from gated_cases import agree, all_same_bits, built, gate_shape, inputs, run
+from gated_cases import agree, all_same_bits, built, gate_shape, inputs, near, run, twin
 from helpers import DTYPES, same_bits
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -27,10 +27,21 @@ layers = pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS.keys())
 
 @layers
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("B, T", [(3, 5), (1, 1), (4, 131), (0, 3), (2, 0)])
+@pytest.mark.parametrize("B, T", [(3, 5), (1, 1), (4, 131), (40, 9), (0, 3), (2, 0)])
 @pytest.mark.parametrize("lengths", [False, True])
 def test_agrees_with_the_twin(make, dtype, B, T, lengths):
     agree(make(), B, T, dtype, lengths=lengths)
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 0, 3], [1, 0, 0, 2, 3], [3, 3, 2, 1, 0]])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_heads_open_in_any_order_of_samples(order, dtype):
+    layer = built(nn.GatedHeads(24, 4), dtype)
+    x, _, lengths, dy = inputs(layer, 5, 6, dtype)
+    gate = np.array([[1, 0.4, 1, -0.7], [0, 1, 0, 2], [1, 0, 0, 1], [0, 0, 0, 0]], dtype)[order]
+    got, expected = run(layer, x, gate, lengths, dy), twin(layer, x, gate, lengths, dy)
+    for name in expected:
+        near(got[name], expected[name], name)
 
 
 @settings(max_examples=60, deadline=None)

@@ -7,6 +7,7 @@
 #include "gl_pool.h"
 #include "gl_runs.h"
 
+// Chunks at most and rows of one at least: fixed, so that sums do not depend on the threads.
 enum { CHUNKS = 16, CHUNK_ROWS = 128 };
 
 #define REAL float

@@ -40,6 +40,12 @@ static int FN(any_open)(const REAL *gate, ptrdiff_t n) {
     return 0;
 }
 
+static int FN(all_equal)(const REAL *x, ptrdiff_t n) {
+    for (ptrdiff_t i = 1; i < n; i++)
+        if (x[i] != x[0]) return 0;
+    return 1;
+}
+
 // Attention of one sample over its split projections.
 static FN(gl_attention) FN(sample_attention)(const FN(gl_gated_heads) *a, ptrdiff_t b, ptrdiff_t T,
                                              REAL *qkv, REAL *out, REAL *lse) {
@@ -129,14 +135,17 @@ static ptrdiff_t FN(chunk_samples)(const FN(gl_gated_heads) *a) {
     return GL_MAX(GL_CEIL_DIV(a->B, CHUNKS), GL_CEIL_DIV(CHUNK_ROWS, GL_MAX(1, a->T)));
 }
 
-// The open heads of rows of w (N, H, D) side by side: to (N, open, D).
-static void FN(gather_heads)(REAL *to, const REAL *w, const REAL *gate, ptrdiff_t N, ptrdiff_t H,
-                             ptrdiff_t D) {
-    for (ptrdiff_t i = 0; i < N; i++, w += H*D)
+// The open heads of rows of w (N, H, D) side by side, as (N, open, D): in `to`, or w where all are.
+static const REAL *FN(gather_heads)(REAL *to, const REAL *w, const REAL *gate, ptrdiff_t N,
+                                    ptrdiff_t H, ptrdiff_t D) {
+    REAL *gathered = to;
+    for (ptrdiff_t i = 0; i < N; i++)
         FOR_RUNS(h0, h1, gate, 1, H) {
-            memcpy(to, w + h0*D, (size_t)((h1 - h0)*D) * sizeof(REAL));
+            if (h1 - h0 == H) return w;
+            memcpy(to, w + (i*H + h0)*D, (size_t)((h1 - h0)*D) * sizeof(REAL));
             to += (h1 - h0)*D;
         }
+    return gathered;
 }
 
 // Bring these back to where they came from: added where `begun` is not 0, else as the first to come.
@@ -165,6 +174,9 @@ static void FN(heads_backward_sample)(const FN(heads_job) *j, ptrdiff_t b, FN(he
     REAL *qkv = a->qkv + b*a->T*3*HD, *out = a->out + b*a->T*HD;
     ptrdiff_t wide = 0;
     for (ptrdiff_t h = 0; h < H; h++) wide += gate[h] != 0 ? D : 0;
+    // with all heads open, the products may go straight to where they are added up
+    const int straight = wide == HD && FN(all_equal)(share.begun, H);
+    const REAL begun = straight ? share.begun[0] : 0;
 
     REAL *n = gl_carve(&cursor, a->T*C, sizeof(REAL));
     REAL *dn = gl_carve(&cursor, a->T*C, sizeof(REAL));
@@ -173,18 +185,18 @@ static void FN(heads_backward_sample)(const FN(heads_job) *j, ptrdiff_t b, FN(he
     REAL *dout = gl_carve(&cursor, a->T*HD, sizeof(REAL));
     REAL *mean = gl_carve(&cursor, a->T, sizeof(REAL));
     REAL *rstd = gl_carve(&cursor, a->T, sizeof(REAL));
-    REAL *w = gl_carve(&cursor, C*HD, sizeof(REAL));
+    REAL *gathered = gl_carve(&cursor, C*HD, sizeof(REAL));
     REAL *dw = gl_carve(&cursor, C*HD, sizeof(REAL));
 
     // forward: y = x + out wo
-    FN(gather_heads)(w, a->wo, gate, 1, H, D*C);
+    const REAL *w = FN(gather_heads)(gathered, a->wo, gate, 1, H, D*C);
     FN(gl_gemm)(0, 1, T, wide, C, dy, C, w, C, 0, dout, wide);
-    REAL *to = dw;
+    REAL *to = straight ? share.dwo : dw;
     FOR_RUNS(h0, h1, gate, 1, H) {
-        FN(gl_gemm)(1, 0, (h1 - h0)*D, C, T, out + h0*D, HD, dy, C, 0, to, C);
+        FN(gl_gemm)(1, 0, (h1 - h0)*D, C, T, out + h0*D, HD, dy, C, begun, to, C);
         to += (h1 - h0)*D*C;
     }
-    FN(scatter_heads)(share.dwo, dw, gate, share.begun, 1, H, D*C);
+    if (!straight) FN(scatter_heads)(share.dwo, dw, gate, share.begun, 1, H, D*C);
 
     for (ptrdiff_t h = 0, at = 0; h < H; h++) {
         if (gate[h] == 0) continue;
@@ -211,10 +223,12 @@ static void FN(heads_backward_sample)(const FN(heads_job) *j, ptrdiff_t b, FN(he
     // forward: q, k, v = m_q wq, m_k wk, m_v wv; without shift the three sum up in dn
     for (ptrdiff_t p = 0; p < 3; p++) {
         REAL *m_p = a->shift ? m + p*a->T*C : n;
-        FN(gl_gemm)(1, 0, C, wide, T, m_p, C, dqkv + p*wide, 3*wide, 0, dw, wide);
-        FN(scatter_heads)(share.dwqkv + p*C*HD, dw, gate, share.begun, C, H, D);
+        to = straight ? share.dwqkv + p*C*HD : dw;
+        FN(gl_gemm)(1, 0, C, wide, T, m_p, C, dqkv + p*wide, 3*wide, begun, to, wide);
+        if (!straight)
+            FN(scatter_heads)(share.dwqkv + p*C*HD, dw, gate, share.begun, C, H, D);
         // m_p has served, so its gradient takes its place
-        FN(gather_heads)(w, a->wqkv + p*C*HD, gate, C, H, D);
+        w = FN(gather_heads)(gathered, a->wqkv + p*C*HD, gate, C, H, D);
         FN(gl_gemm)(0, 1, T, C, wide, dqkv + p*wide, 3*wide, w, wide, !a->shift && p > 0,
                     a->shift ? m_p : dn, C);
     }

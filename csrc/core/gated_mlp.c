@@ -5,10 +5,10 @@
 #include "gl_blas.h"
 #include "gl_isa.h"
 #include "gl_pool.h"
-#include "gl_runs.h"
 
-// Rows a task and hidden columns a task: fixed, so that sums do not depend on the threads.
-enum { ROWS = 128, COLUMNS = 64 };
+// Rows a block, chunks at most, values of a weight a task: fixed, so that sums do not depend on the
+// threads.
+enum { ROWS = 128, CHUNKS = 16, PIECE = 8192 };
 
 #define REAL float
 #define SUFFIX f32

@@ -1,18 +1,23 @@
-// Forward, a task is a block of rows. Backward, blocks of rows down to the hidden layer, then blocks
-// of hidden columns of both weights, then blocks of rows again: every sum runs in one order, whatever
-// the number of threads, and dy is not read once dx, which may be dy, is written.
+// Forward, a task is a block of rows. Backward, a task is a chunk of blocks, one after the other, which
+// adds to a share of the parameters' gradients while all that it needs is in cache; the shares are
+// added up chunk by chunk. So every sum runs in one order, whatever the number of threads.
 
 typedef struct {
     const FN(gl_gated_mlp) *a;
-    char *work;         // scratch of the workers
-    ptrdiff_t scratch;  // bytes a worker
-    ptrdiff_t blocks;   // row blocks a sample
-    REAL *n;            // (B, T, C) backward: the normalised input
-    REAL *u;            // (B, T, F) gate * gelu(hidden)
-    REAL *dhidden;      // (B, T, F)
-    REAL *mean, *rstd;  // (B, T)
-    REAL *partial;      // (B, blocks, 2C + 1) a block's share of dnorm_weight, dnorm_bias, dgate
+    char *work;             // scratch of the workers
+    ptrdiff_t scratch;      // bytes a worker
+    ptrdiff_t blocks;       // row blocks a sample
+    ptrdiff_t chunk;        // row blocks a chunk
+    ptrdiff_t chunks;
+    REAL *shares;           // (chunks, share_size)
+    REAL *dgate;            // (B, blocks) a block's share
 } FN(mlp_job);
+
+// What one chunk adds to the gradients of the parameters: dw1, dw2, dnorm_weight, dnorm_bias and,
+// at the end, whether it does: 0 where all its blocks are closed.
+static ptrdiff_t FN(share_size)(const FN(gl_gated_mlp) *a) {
+    return gl_size_add(gl_size_mul(2*a->C, gl_size_add(a->F, 1)), 1);
+}
 
 // Rows of a block that count.
 static ptrdiff_t FN(block_rows)(const FN(gl_gated_mlp) *a, ptrdiff_t b, ptrdiff_t t0) {
@@ -58,116 +63,115 @@ void FN(gl_gated_mlp_forward)(const FN(gl_gated_mlp) *a, void *work, int nth) {
     gl_pool_run(FN(mlp_forward_block), &job, a->B * job.blocks, nth);
 }
 
-static void FN(mlp_backward_hidden)(void *arg, ptrdiff_t task, int worker) {
-    (void)worker;
-    const FN(mlp_job) *j = arg;
-    const FN(gl_gated_mlp) *a = j->a;
-    const ptrdiff_t b = task / j->blocks, t0 = task % j->blocks * ROWS, at = b*a->T + t0;
-    const ptrdiff_t rows = FN(block_rows)(a, b, t0), C = a->C, F = a->F;
-    const REAL *hidden = a->hidden + at*F;
-    REAL *n = j->n + at*C, *u = j->u + at*F, *dhidden = j->dhidden + at*F;
-    REAL *partial = j->partial + task*(2*C + 1);
+// Returns the gradient of the gate.
+static REAL FN(mlp_backward_block)(const FN(gl_gated_mlp) *a, ptrdiff_t b, ptrdiff_t at,
+                                   ptrdiff_t rows, REAL *share, char *cursor) {
+    const ptrdiff_t C = a->C, F = a->F;
+    const REAL *x = a->x + at*C, *dy = a->dy + at*C, *hidden = a->hidden + at*F;
+    REAL *dw1 = share, *dw2 = dw1 + C*F, *dnorm_weight = dw2 + F*C, *dnorm_bias = dnorm_weight + C;
+    REAL *begun = dnorm_bias + C;
     const REAL gate = a->gate[b];
-    memset(partial, 0, (size_t)(2*C + 1) * sizeof(REAL));
-    if (gate == 0 || rows == 0) return;
+    REAL *n = gl_carve(&cursor, ROWS*C, sizeof(REAL));
+    REAL *dn = gl_carve(&cursor, ROWS*C, sizeof(REAL));
+    REAL *u = gl_carve(&cursor, ROWS*F, sizeof(REAL));
+    REAL *dhidden = gl_carve(&cursor, ROWS*F, sizeof(REAL));
+    REAL *mean = gl_carve(&cursor, ROWS, sizeof(REAL)), *rstd = gl_carve(&cursor, ROWS, sizeof(REAL));
 
-    GL_K(layer_norm_rows)(n, j->mean + at, j->rstd + at, a->x + at*C, a->norm_weight, a->norm_bias,
-                          a->eps, rows, C);
+    GL_K(layer_norm_rows)(n, mean, rstd, x, a->norm_weight, a->norm_bias, a->eps, rows, C);
     GL_K(gelu)(u, hidden, rows*F);
     // forward: y = x + gate * u w2
-    FN(gl_gemm)(0, 1, rows, F, C, a->dy + at*C, C, a->w2, C, 0, dhidden, F);
-    for (ptrdiff_t r = 0; r < rows; r++) partial[2*C] += GL_K(dot)(u + r*F, dhidden + r*F, F);
+    FN(gl_gemm)(0, 1, rows, F, C, dy, C, a->w2, C, 0, dhidden, F);
+    REAL dgate = 0;
+    for (ptrdiff_t r = 0; r < rows; r++) dgate += GL_K(dot)(u + r*F, dhidden + r*F, F);
     if (gate != 1)
         for (ptrdiff_t i = 0; i < rows*F; i++) {
             u[i] *= gate;
             dhidden[i] *= gate;
         }
-    // forward: u = gelu(hidden)
+    FN(gl_gemm)(1, 0, F, C, rows, u, F, dy, C, *begun, dw2, C);
+    // forward: u = gelu(hidden), hidden = n w1
     GL_K(gelu_backward)(dhidden, dhidden, hidden, rows*F);
+    FN(gl_gemm)(1, 0, C, F, rows, n, C, dhidden, F, *begun, dw1, F);
+    FN(gl_gemm)(0, 1, rows, C, F, dhidden, F, a->w1, F, 0, dn, C);
+    // forward: y = x + f(layer_norm(x))
+    GL_K(layer_norm_rows_backward)(a->dx + at*C, dnorm_weight, dnorm_bias, dn, x, mean, rstd,
+                                   a->norm_weight, dy, rows, C);
+    *begun = 1;
+    return dgate;
 }
 
-static void FN(mlp_backward_input)(void *arg, ptrdiff_t task, int worker) {
+static void FN(mlp_backward_chunk)(void *arg, ptrdiff_t chunk, int worker) {
     const FN(mlp_job) *j = arg;
     const FN(gl_gated_mlp) *a = j->a;
-    const ptrdiff_t b = task / j->blocks, t0 = task % j->blocks * ROWS, at = b*a->T + t0;
-    const ptrdiff_t rows = FN(block_rows)(a, b, t0), C = a->C, F = a->F;
-    REAL *dx = a->dx + at*C, *partial = j->partial + task*(2*C + 1);
-    const REAL *dy = a->dy + at*C;
-    const ptrdiff_t kept = a->gate[b] == 0 ? 0 : rows, all = GL_MIN(ROWS, a->T - t0);
-    if (dx != dy) memcpy(dx + kept*C, dy + kept*C, (size_t)((all - kept)*C) * sizeof(REAL));
-    if (kept == 0) return;
-
-    // forward: hidden = n w1
-    char *cursor = j->work + worker*j->scratch;
-    REAL *dn = gl_carve(&cursor, ROWS*C, sizeof(REAL));
-    FN(gl_gemm)(0, 1, rows, C, F, j->dhidden + at*F, F, a->w1, F, 0, dn, C);
-    // forward: y = x + f(layer_norm(x))
-    GL_K(layer_norm_rows_backward)(dx, partial, partial + C, dn, a->x + at*C, j->mean + at,
-                                   j->rstd + at, a->norm_weight, dy, rows, C);
+    const ptrdiff_t C = a->C, first = chunk*j->chunk;
+    REAL *share = j->shares + chunk*FN(share_size)(a);
+    memset(share + 2*C*a->F, 0, (size_t)(2*C + 1) * sizeof(REAL));
+    for (ptrdiff_t i = first; i < GL_MIN(first + j->chunk, a->B*j->blocks); i++) {
+        const ptrdiff_t b = i / j->blocks, t0 = i % j->blocks * ROWS, at = b*a->T + t0;
+        const ptrdiff_t rows = a->gate[b] == 0 ? 0 : FN(block_rows)(a, b, t0);
+        j->dgate[i] = 0;
+        if (rows > 0)
+            j->dgate[i] = FN(mlp_backward_block)(a, b, at, rows, share,
+                                                 j->work + worker*j->scratch);
+        if (a->dx != a->dy)
+            memcpy(a->dx + (at + rows)*C, a->dy + (at + rows)*C,
+                   (size_t)((GL_MIN(ROWS, a->T - t0) - rows)*C) * sizeof(REAL));
+    }
 }
 
-// Columns of w1 and rows of w2, over the samples that are open; even tasks w1, odd ones w2.
-static void FN(mlp_weight_task)(void *arg, ptrdiff_t task, int worker) {
+// Add up a piece of both weights, chunk by chunk.
+static void FN(mlp_sum_weights)(void *arg, ptrdiff_t task, int worker) {
     (void)worker;
     const FN(mlp_job) *j = arg;
-    const FN(gl_gated_mlp) *a = j->a;
-    const ptrdiff_t T = a->T, C = a->C, F = a->F;
-    const ptrdiff_t f0 = task/2*COLUMNS, wide = GL_MIN(COLUMNS, F - f0);
-    FOR_RUNS(b0, b1, a->gate, 1, a->B) {
-        // samples side by side are one product unless lengths part them
-        const ptrdiff_t step = a->lengths ? 1 : b1 - b0;
-        for (ptrdiff_t b = b0; b < b1; b += step) {
-            const ptrdiff_t rows = a->lengths ? (ptrdiff_t)a->lengths[b] : step*T;
-            if (rows == 0) continue;
-            if (task % 2 == 0)
-                FN(gl_gemm)(1, 0, C, wide, rows, j->n + b*T*C, C, j->dhidden + b*T*F + f0, F, 1,
-                            a->dw1 + f0, F);
-            else
-                FN(gl_gemm)(1, 0, wide, C, rows, j->u + b*T*F + f0, F, a->dy + b*T*C, C, 1,
-                            a->dw2 + f0*C, C);
-        }
+    const ptrdiff_t C = j->a->C, CF = C*j->a->F, size = FN(share_size)(j->a);
+    const ptrdiff_t i0 = task*PIECE, i1 = GL_MIN(i0 + PIECE, CF);
+    for (const REAL *share = j->shares; share < j->shares + j->chunks*size; share += size) {
+        if (share[size - 1] == 0) continue;
+        for (ptrdiff_t i = i0; i < i1; i++) j->a->dw1[i] += share[i];
+        for (ptrdiff_t i = i0; i < i1; i++) j->a->dw2[i] += share[CF + i];
     }
 }
 
 static ptrdiff_t FN(mlp_backward_scratch)(const FN(gl_gated_mlp) *a) {
-    return gl_carve_size(gl_size_mul(ROWS, a->C), sizeof(REAL));
+    const ptrdiff_t item = sizeof(REAL);
+    ptrdiff_t n = gl_size_mul(2, gl_carve_size(gl_size_mul(ROWS, a->C), item));
+    n = gl_size_add(n, gl_size_mul(2, gl_carve_size(gl_size_mul(ROWS, a->F), item)));
+    return gl_size_add(n, gl_size_mul(2, gl_carve_size(ROWS, item)));
+}
+
+static FN(mlp_job) FN(mlp_backward_job)(const FN(gl_gated_mlp) *a) {
+    const ptrdiff_t blocks = GL_CEIL_DIV(a->T, ROWS), all = gl_size_mul(a->B, blocks);
+    const ptrdiff_t chunk = GL_MAX(1, GL_CEIL_DIV(all, CHUNKS));
+    return (FN(mlp_job)){.a = a, .blocks = blocks, .chunk = chunk,
+                         .chunks = GL_CEIL_DIV(all, chunk), .scratch = FN(mlp_backward_scratch)(a)};
 }
 
 ptrdiff_t FN(gl_gated_mlp_backward_workspace)(const FN(gl_gated_mlp) *a, int nth) {
-    const ptrdiff_t item = sizeof(REAL), BT = gl_size_mul(a->B, a->T);
-    const ptrdiff_t blocks = gl_size_mul(a->B, GL_CEIL_DIV(a->T, ROWS));
-    ptrdiff_t n = gl_size_mul(FN(mlp_backward_scratch)(a), nth);
-    n = gl_size_add(n, gl_carve_size(gl_size_mul(BT, a->C), item));
-    n = gl_size_add(n, gl_size_mul(2, gl_carve_size(gl_size_mul(BT, a->F), item)));
-    n = gl_size_add(n, gl_size_mul(2, gl_carve_size(BT, item)));
-    return gl_size_add(n, gl_carve_size(gl_size_mul(blocks, 2*a->C + 1), item));
+    const FN(mlp_job) j = FN(mlp_backward_job)(a);
+    ptrdiff_t n = gl_carve_size(gl_size_mul(j.chunks, FN(share_size)(a)), sizeof(REAL));
+    n = gl_size_add(n, gl_carve_size(gl_size_mul(a->B, j.blocks), sizeof(REAL)));
+    return gl_size_add(n, gl_size_mul(j.scratch, nth));
 }
 
 void FN(gl_gated_mlp_backward)(const FN(gl_gated_mlp) *a, void *work, int nth) {
-    const ptrdiff_t BT = a->B*a->T, C = a->C, F = a->F;
-    FN(mlp_job) job = {.a = a, .blocks = GL_CEIL_DIV(a->T, ROWS),
-                       .scratch = FN(mlp_backward_scratch)(a)};
+    const ptrdiff_t C = a->C, CF = C*a->F, size = FN(share_size)(a);
+    FN(mlp_job) job = FN(mlp_backward_job)(a);
     char *cursor = work;
-    job.n = gl_carve(&cursor, BT*C, sizeof(REAL));
-    job.u = gl_carve(&cursor, BT*F, sizeof(REAL));
-    job.dhidden = gl_carve(&cursor, BT*F, sizeof(REAL));
-    job.mean = gl_carve(&cursor, BT, sizeof(REAL));
-    job.rstd = gl_carve(&cursor, BT, sizeof(REAL));
-    job.partial = gl_carve(&cursor, a->B*job.blocks*(2*C + 1), sizeof(REAL));
+    job.shares = gl_carve(&cursor, job.chunks*size, sizeof(REAL));
+    job.dgate = gl_carve(&cursor, a->B*job.blocks, sizeof(REAL));
     job.work = cursor;
 
-    gl_pool_run(FN(mlp_backward_hidden), &job, a->B * job.blocks, nth);
-    gl_pool_run(FN(mlp_weight_task), &job, 2*GL_CEIL_DIV(F, COLUMNS), nth);
-    gl_pool_run(FN(mlp_backward_input), &job, a->B * job.blocks, nth);
+    gl_pool_run(FN(mlp_backward_chunk), &job, job.chunks, nth);
+    gl_pool_run(FN(mlp_sum_weights), &job, GL_CEIL_DIV(CF, PIECE), nth);
+    for (ptrdiff_t chunk = 0; chunk < job.chunks; chunk++) {
+        const REAL *dnorm = job.shares + chunk*size + 2*CF;
+        for (ptrdiff_t c = 0; c < C; c++) {
+            a->dnorm_weight[c] += dnorm[c];
+            a->dnorm_bias[c] += dnorm[C + c];
+        }
+    }
     for (ptrdiff_t b = 0; b < a->B; b++) {
         a->dgate[b] = 0;
-        for (ptrdiff_t i = 0; i < job.blocks; i++) {
-            const REAL *partial = job.partial + (b*job.blocks + i)*(2*C + 1);
-            for (ptrdiff_t c = 0; c < C; c++) {
-                a->dnorm_weight[c] += partial[c];
-                a->dnorm_bias[c] += partial[C + c];
-            }
-            a->dgate[b] += partial[2*C];
-        }
+        for (ptrdiff_t i = 0; i < job.blocks; i++) a->dgate[b] += job.dgate[b*job.blocks + i];
     }
 }

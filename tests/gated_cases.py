@@ -10,12 +10,12 @@ from gatelearn._reference.positions import rotary_angle
 ERROR = {np.dtype(np.float32): 3e-5, np.dtype(np.float64): 1e-12}
 
 
-def near(actual, expected, name=""):
-    """Assert that the error is small next to the largest value of the array."""
+def near(actual, expected, name="", condition=1.0, least=1.0):
+    """Assert that the error is small next to the largest value of the array, or to `least`."""
     assert actual.shape == expected.shape, name
-    scale = max(1.0, float(np.abs(expected).max(initial=0)))
+    scale = max(least, float(np.abs(expected).max(initial=0)))
     error = float(np.abs(actual - expected).max(initial=0))
-    assert error <= ERROR[actual.dtype] * scale, f"{name}: {error} of {scale}"
+    assert error <= ERROR[actual.dtype] * condition * scale, f"{name}: {error} of {scale}"
 
 
 def built(layer, dtype=np.float64, seed=0):
@@ -129,10 +129,15 @@ def agree(layer, B, T, dtype=np.float64, seed=1, lengths=False):
     built(layer, dtype, seed)
     args = inputs(layer, B, T, dtype, seed, lengths)
     got, expected = run(layer, *args), twin(layer, *args)
+    # the norm multiplies what its input and its gradient are off by with 1 / std: up to 316 where
+    # a row's channels, being few, happen to be alike
+    condition = (1 / np.sqrt(args[0].var(-1, dtype=np.float64) + layer.eps)).max(initial=1)
     assert got.keys() == expected.keys()
     for name in expected:
         assert got[name].dtype == dtype
-        near(got[name], expected[name], name)
+        # the gradient of a gate is one sum of T * width terms of either sign, which may come to 0
+        least = np.sqrt(max(1, T * layer.width)) if name == "dgate" else 1.0
+        near(got[name], expected[name], name, condition, least)
 
 
 def all_same_bits(got, expected):

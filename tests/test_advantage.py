@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from helpers import DTYPES, close, same_bits
+from helpers import DTYPES, close, same_bits, same_for_any_threads
 
-import gatelearn as gl
 from gatelearn import _core
 from gatelearn import functional as F
 from gatelearn._reference import advantage as ref
@@ -81,14 +80,9 @@ def test_gae_of_one_environment_and_of_values_with_the_last(rng):
 
 def test_any_number_of_threads_gives_the_same_bits(rng):
     rewards, values, final, last, terminated, truncated = inputs(rng, np.float32, (50, 1000))
-    results = []
-    for n in (1, 2, 5):
-        with gl.num_threads(n):
-            results.append((*F.gae(rewards, values, last, terminated=terminated, final=final,
-                                   truncated=truncated), F.leave_one_out(rewards)))
-    for other in results[1:]:
-        for got, expected in zip(other, results[0], strict=True):
-            same_bits(got, expected)
+    same_for_any_threads(lambda: (
+        *F.gae(rewards, values, last, terminated=terminated, final=final, truncated=truncated),
+        F.leave_one_out(rewards)))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -6,12 +6,11 @@ import sys
 import numpy as np
 import pytest
 from attention_cases import backward, case, forward, projection, twin_backward, twin_forward
-from helpers import DTYPES, central_difference, close, same_bits
+from helpers import DTYPES, central_difference, close, same_bits, same_for_any_threads
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from processes import not_sanitized, run_python
 
-import gatelearn as gl
 from gatelearn import _core
 from gatelearn import functional as F
 
@@ -200,13 +199,7 @@ def test_a_score_of_minus_infinity_in_an_early_block_is_forgotten(rng):
 def test_results_do_not_depend_on_the_number_of_threads(dtype):
     c = case(6, dtype, 2, 3, 210, 150, 17, 11, is_causal=True, gate="mixed",
              query_lengths="random")
-    results = []
-    for n in (1, 2, 5, 5, 1):
-        with gl.num_threads(n):
-            results.append((*forward(c), *backward(c)))
-    for other in results[1:]:
-        for a, e in zip(other, results[0], strict=True):
-            same_bits(a, e)
+    same_for_any_threads(lambda: (*forward(c), *backward(c)))
 
 
 @pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512"])

@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 from attention_cases import backward, case, forward, twin_backward, twin_forward
-from helpers import DTYPES, central_difference, close, same_bits
+from helpers import DTYPES, central_difference, close, same_bits, same_for_any_threads
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from processes import not_sanitized, run_python
 from test_attention import agree, near
 
-import gatelearn as gl
 from gatelearn import functional as F
 from gatelearn._reference import attention as ref
 
@@ -155,13 +154,7 @@ def test_window_of_all_is_no_window():
 def test_results_do_not_depend_on_the_number_of_threads(rng, dtype):
     forms = draw_forms(rng, dtype, 2, 4, 400, 300, ["bias", "mask", "dropout"])
     c = case(6, dtype, 2, 4, 400, 300, 17, 11, G=2, **forms)
-    results = []
-    for n in (1, 2, 5, 1):
-        with gl.num_threads(n):
-            results.append((*forward(c), *backward(c)))
-    for other in results[1:]:
-        for a, e in zip(other, results[0], strict=True):
-            same_bits(a, e)
+    same_for_any_threads(lambda: (*forward(c), *backward(c)))
 
 
 @pytest.mark.parametrize("form", ["grouped", "mask", "bias", "multi-query"])

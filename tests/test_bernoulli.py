@@ -4,12 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
-from helpers import DTYPES, central_difference, close, same_bits
+from helpers import DTYPES, central_difference, close, same_bits, same_for_any_threads
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-import gatelearn as gl
 from gatelearn import _core
 from gatelearn import functional as F
 from gatelearn._reference import bernoulli as ref
@@ -142,14 +141,9 @@ def test_in_place_is_out_of_place(rng, dtype, shape):
 
 def test_any_number_of_threads_gives_the_same_bits(rng):
     x, a, u, dlogp, dentropy = inputs(rng, np.float32, (5000, 17))
-    results = []
-    for n in (1, 2, 5):
-        with gl.num_threads(n):
-            results.append((*F.bernoulli_sample(x, u), F.bernoulli_entropy(x),
-                            F.bernoulli_backward(x, a, dlogp, dentropy), F.bernoulli_kl(x, -x)))
-    for other in results[1:]:
-        for got, expected in zip(other, results[0], strict=True):
-            same_bits(got, expected)
+    same_for_any_threads(lambda: (
+        *F.bernoulli_sample(x, u), F.bernoulli_entropy(x),
+        F.bernoulli_backward(x, a, dlogp, dentropy), F.bernoulli_kl(x, -x)))
 
 
 def test_float64_uniforms_never_round_up_to_one():

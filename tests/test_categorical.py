@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-from helpers import DTYPES, central_difference, close, same_bits
+from helpers import DTYPES, central_difference, close, same_bits, same_for_any_threads
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-import gatelearn as gl
 from gatelearn import _core
 from gatelearn import functional as F
 from gatelearn._reference import categorical as ref
@@ -141,15 +140,9 @@ def test_in_place_is_out_of_place(rng, dtype, k):
 
 def test_any_number_of_threads_gives_the_same_bits(rng):
     x, a, u, dlogp, dentropy = inputs(rng, np.float32, (5000, 17))
-    results = []
-    for n in (1, 2, 5):
-        with gl.num_threads(n):
-            results.append((*F.categorical_sample(x, u), F.categorical_entropy(x),
-                            F.categorical_backward(x, a, dlogp, dentropy),
-                            F.categorical_kl(x, -x)))
-    for other in results[1:]:
-        for got, expected in zip(other, results[0], strict=True):
-            same_bits(got, expected)
+    same_for_any_threads(lambda: (
+        *F.categorical_sample(x, u), F.categorical_entropy(x),
+        F.categorical_backward(x, a, dlogp, dentropy), F.categorical_kl(x, -x)))
 
 
 def test_errors_name_argument_has_and_expected(rng):

@@ -6,12 +6,11 @@ Their central differences stand in test_nn.py, with those of all layers.
 import numpy as np
 import pytest
 from gated_cases import agree, all_same_bits, built, gate_shape, inputs, near, run, twin
-from helpers import DTYPES, same_bits
-from hypothesis import assume, given, settings
+from helpers import DTYPES, same_bits, same_for_any_threads
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from processes import run_python
 
-import gatelearn as gl
 from gatelearn import _core, nn
 
 LAYERS = {
@@ -49,10 +48,10 @@ def test_heads_open_in_any_order_of_samples(order, dtype):
        T=st.sampled_from([0, 1, 2, 7, 33, 100]), is_causal=st.booleans(), rotary=st.booleans(),
        shift=st.booleans(), lengths=st.booleans(), dtype=st.sampled_from(DTYPES),
        seed=st.integers(0, 2**32))
+@example(heads=1, half=1, B=1, T=33, is_causal=False, rotary=False, shift=False, lengths=False,
+         dtype=np.float64, seed=3)  # two channels that differ by 0.0015: 1 / std is 307
 def test_any_heads_agree_with_the_twin(heads, half, B, T, is_causal, rotary, shift, lengths, dtype,
                                        seed):
-    # the norm of a few channels is steep where they are alike: float32 has no digits left there
-    assume(dtype == np.float64 or 2 * half * heads >= 12)
     layer = nn.GatedHeads(2 * half * heads, heads, is_causal=is_causal, rotary=rotary, shift=shift)
     agree(layer, B, T, dtype, seed, lengths)
 
@@ -62,7 +61,6 @@ def test_any_heads_agree_with_the_twin(heads, half, B, T, is_causal, rotary, shi
        T=st.sampled_from([0, 1, 5, 127, 128, 129, 260]), lengths=st.booleans(),
        dtype=st.sampled_from(DTYPES), seed=st.integers(0, 2**32))
 def test_any_mlp_agrees_with_the_twin(width, hidden, B, T, lengths, dtype, seed):
-    assume(dtype == np.float64 or width >= 12)
     agree(nn.GatedMLP(width, hidden), B, T, dtype, seed, lengths)
 
 
@@ -121,12 +119,7 @@ def test_gradients_of_parameters_are_added(make):
 def test_results_do_not_depend_on_the_number_of_threads(make, dtype, lengths):
     layer = built(make(), dtype)
     args = inputs(layer, 5, 140, dtype, lengths=lengths)
-    results = []
-    for n in (1, 2, 5, 5, 1):
-        with gl.num_threads(n):
-            results.append(run(layer, *args))
-    for other in results[1:]:
-        all_same_bits(other, results[0])
+    same_for_any_threads(lambda: run(layer, *args).values())
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -70,7 +70,7 @@ static void FN(score_gradient)(FN(gradient) *s, const FN(gl_attention) *a, const
         }
 
         // forward: out = gate * sum p v, so sum p dp = <gate * dout, out / gate>
-        const REAL *out = a->out.data + tile->b*a->out.b + tile->h*a->out.h + t*a->out.t;
+        const REAL *out = FN(rows_out)(&a->out, tile->b, tile->h, t);
         const REAL *dout = FN(rows_of)(&a->dout, tile->b, tile->h, t);
         const REAL mean = FN(dot_)(dout, out, a->E), shift = lse * (REAL)LOG2E;
         if (a->dropout > 0) {
@@ -172,7 +172,7 @@ static void FN(attention_backward_head)(const FN(gl_attention) *a, ptrdiff_t b, 
         REAL d = 0;
         for (ptrdiff_t t = 0; gate != 0 && t < Tq; t++)
             d += FN(dot_)(FN(rows_of)(&a->dout, b, h, t),
-                          a->out.data + b*a->out.b + h*a->out.h + t*a->out.t, E);
+                          FN(rows_out)(&a->out, b, h, t), E);
         // forward: out = gate * o, so <dout, o> = <dout, out> / gate
         a->dgate[b*a->H + h] = gate == 0 ? 0 : d / gate;
     }

@@ -66,24 +66,18 @@ static int refuse(const glpy_call *c, const char *what, ptrdiff_t has, const cha
     return -1;
 }
 
-static int refuse_size(const glpy_call *c, int i, int axis, const char *expected, ptrdiff_t n) {
-    PyErr_Format(PyExc_ValueError, "%s: %s.shape[%d] is %zd, expected %s = %zd", c->function,
-                 c->spec[i].name, axis, GLPY_DIM(*c, c->spec[i].shape[axis]), expected, n);
-    return -1;
-}
-
 // Axis `axis` of argument i must have the size of `letter`, or 1.
 static int check_shared(const glpy_call *c, int i, int axis, char letter) {
     const ptrdiff_t has = c->data[i] ? GLPY_DIM(*c, c->spec[i].shape[axis]) : 1;
     if (has == 1 || has == GLPY_DIM(*c, letter)) return 0;
-    return refuse_size(c, i, axis, letter == 'B' ? "1 or B" : letter == 'H' ? "1 or H" : "1 or Q",
-                       GLPY_DIM(*c, letter));
+    return glpy_refuse_size(c, i, axis, "1 or %c = %zd", letter, GLPY_DIM(*c, letter));
 }
 
 // What letters cannot say.
 static int check_options(const glpy_call *c) {
     const ptrdiff_t H = GLPY_DIM(*c, 'H'), G = GLPY_DIM(*c, 'G'), block = c->integer[BLOCK];
-    if (G == 0 ? H > 0 : H % G != 0) return refuse_size(c, K, 1, "a divisor of H", H);
+    if (G == 0 ? H > 0 : H % G != 0)
+        return glpy_refuse_size(c, K, 1, "a divisor of H = %zd", H);
     if (check_shared(c, MASK, 0, 'B') < 0 || check_shared(c, MASK, 1, 'H') < 0 ||
         check_shared(c, MASK, 2, 'Q') < 0 || check_shared(c, BIAS, 0, 'B') < 0 ||
         check_shared(c, BIAS, 1, 'H') < 0 || check_shared(c, BLOCKS, 0, 'H') < 0)
@@ -94,8 +88,10 @@ static int check_options(const glpy_call *c) {
         if (block < 1) return refuse(c, "block_size", block, "at least 1");
         const ptrdiff_t rows = blocks_in(GLPY_DIM(*c, 'Q'), block);
         const ptrdiff_t columns = blocks_in(GLPY_DIM(*c, 'K'), block);
-        if (GLPY_DIM(*c, 'I') != rows) return refuse_size(c, BLOCKS, 1, "blocks", rows);
-        if (GLPY_DIM(*c, 'J') != columns) return refuse_size(c, BLOCKS, 2, "blocks", columns);
+        if (GLPY_DIM(*c, 'I') != rows)
+            return glpy_refuse_size(c, BLOCKS, 1, "blocks = %zd", rows);
+        if (GLPY_DIM(*c, 'J') != columns)
+            return glpy_refuse_size(c, BLOCKS, 2, "blocks = %zd", columns);
     }
     if (!(c->num[DROPOUT] >= 0 && c->num[DROPOUT] < 1)) {
         PyErr_Format(PyExc_ValueError, "%s: dropout_p is out of range, expected 0 <= dropout_p < 1",

@@ -3,30 +3,6 @@
 
 #include "../core/attention.h"
 #include "../core/decode.h"
-#include "../core/gl_pool.h"
-
-// Run FN on either type: FILL sets its struct.
-#define RUN(c, FN, FILL)                                                               \
-    do {                                                                               \
-        const int nth = gl_pool_threads();                                             \
-        const FN##_args_f32 a32 = FILL(FN##_args_f32, float);                          \
-        const FN##_args_f64 a64 = FILL(FN##_args_f64, double);                         \
-        void *work = glpy_workspace(&(c), (c).is_f32 ? FN##_workspace_f32(&a32, nth)   \
-                                                     : FN##_workspace_f64(&a64, nth)); \
-        if (work == NULL) return NULL;                                                 \
-        Py_BEGIN_ALLOW_THREADS                                                         \
-        if ((c).is_f32)                                                                \
-            FN##_f32(&a32, work, nth);                                                 \
-        else                                                                           \
-            FN##_f64(&a64, work, nth);                                                 \
-        Py_END_ALLOW_THREADS                                                           \
-    } while (0)
-
-static int refuse(const glpy_call *c, gl_result r, const char *arg, const char *expected) {
-    PyObject *none = glpy_return(c, r, arg, expected);
-    Py_XDECREF(none);
-    return none ? 0 : -1;
-}
 
 static PyObject *decode_heads(PyObject *Py_UNUSED(mod), PyObject *const *args, Py_ssize_t nargs) {
     enum { X, KEYS, VALUES, LAST, PREVIOUS, FIRST, SAMPLE, FACTOR, LENGTHS, NORM_W, NORM_B, SHIFT,
@@ -64,9 +40,12 @@ static PyObject *decode_heads(PyObject *Py_UNUSED(mod), PyObject *const *args, P
         (c.data[COSINE] && 2*GLPY_DIM(c, 'R') != D))
         return PyErr_Format(PyExc_ValueError,
                             "decode_heads: cosine and sine are not both (S, D/2) or both None");
-    if (refuse(&c, gl_decode_first_check(c.data[FIRST], H, P), "first", "0 to P, ascending") < 0 ||
-        refuse(&c, gl_decode_sample_check(c.data[SAMPLE], P, B), "sample", "0 <= sample < B") < 0 ||
-        refuse(&c, gl_lengths_check(c.data[LENGTHS], B, S - N), "lengths", "0 to S - N") < 0)
+    const gl_result first = gl_decode_first_check(c.data[FIRST], H, P);
+    const gl_result sample = gl_decode_sample_check(c.data[SAMPLE], P, B);
+    const gl_result lengths = gl_lengths_check(c.data[LENGTHS], B, S - N);
+    if (glpy_check(&c, first, "first", "0 to P, ascending") < 0 ||
+        glpy_check(&c, sample, "sample", "0 <= sample < B") < 0 ||
+        glpy_check(&c, lengths, "lengths", "0 to S - N") < 0)
         return NULL;
 
 #define FILL(STRUCT, REAL)                                                                  \
@@ -77,7 +56,7 @@ static PyObject *decode_heads(PyObject *Py_UNUSED(mod), PyObject *const *args, P
      .sample = c.data[SAMPLE], .factor = c.data[FACTOR], .lengths = c.data[LENGTHS],        \
      .x = c.data[X], .keys = c.data[KEYS], .values = c.data[VALUES],                        \
      .previous = c.data[PREVIOUS], .last = c.data[LAST]}
-    RUN(c, gl_decode_heads, FILL);
+    GLPY_RUN(c, gl_decode_heads_args, gl_decode_heads, FILL);
 #undef FILL
     Py_RETURN_NONE;
 }
@@ -96,7 +75,7 @@ static PyObject *decode_mlp(PyObject *Py_UNUSED(mod), PyObject *const *args, Py_
     {.B = GLPY_DIM(c, 'B'), .N = GLPY_DIM(c, 'N'), .C = GLPY_DIM(c, 'C'), .F = GLPY_DIM(c, 'F'), \
      .norm_weight = c.data[NORM_W], .norm_bias = c.data[NORM_B], .w1 = c.data[W1],              \
      .w2 = c.data[W2], .eps = (REAL)c.num[EPS], .gate = c.data[GATE], .x = c.data[X]}
-    RUN(c, gl_decode_mlp, FILL);
+    GLPY_RUN(c, gl_decode_mlp_args, gl_decode_mlp, FILL);
 #undef FILL
     Py_RETURN_NONE;
 }
@@ -114,7 +93,7 @@ static PyObject *decode_logits(PyObject *Py_UNUSED(mod), PyObject *const *args, 
     {.B = GLPY_DIM(c, 'B'), .C = GLPY_DIM(c, 'C'), .V = GLPY_DIM(c, 'V'),                    \
      .norm_weight = c.data[NORM_W], .norm_bias = c.data[NORM_B], .table = c.data[TABLE],     \
      .eps = (REAL)c.num[EPS], .x = c.data[X], .logits = c.data[LOGITS]}
-    RUN(c, gl_decode_logits, FILL);
+    GLPY_RUN(c, gl_decode_logits_args, gl_decode_logits, FILL);
 #undef FILL
     Py_RETURN_NONE;
 }

@@ -296,6 +296,18 @@ int glpy_check_blas_size(const glpy_call *c, const char *what, ptrdiff_t n) {
     return -1;
 }
 
+int glpy_refuse_size(const glpy_call *c, int i, int axis, const char *expected, ...) {
+    va_list values;
+    va_start(values, expected);
+    PyObject *text = PyUnicode_FromFormatV(expected, values);
+    va_end(values);
+    if (text == NULL) return -1;
+    PyErr_Format(PyExc_ValueError, "%s: %s.shape[%d] is %zd, expected %U", c->function,
+                 c->spec[i].name, axis, GLPY_DIM(*c, c->spec[i].shape[axis]), text);
+    Py_DECREF(text);
+    return -1;
+}
+
 int glpy_check_lengths(const glpy_call *c, int i, char letter, const char *expected) {
     const gl_result r = gl_lengths_check(c->data[i], GLPY_DIM(*c, 'B'), GLPY_DIM(*c, letter));
     return glpy_check(c, r, c->spec[i].name, expected);

@@ -68,6 +68,10 @@ int glpy_check_blas_size(const glpy_call *c, const char *what, ptrdiff_t n);
 // exception.
 int glpy_check_lengths(const glpy_call *c, int i, char letter, const char *expected);
 
+// Raise that axis `axis` of argument i has another size than expected, a format as PyErr_Format
+// takes it; -1.
+int glpy_refuse_size(const glpy_call *c, int i, int axis, const char *expected, ...);
+
 // Scratch of the calling thread, aligned to GL_ALIGN and valid until its next lease. NULL with a
 // MemoryError where bytes is negative (an overflow) or memory is short.
 void *glpy_workspace(const glpy_call *c, ptrdiff_t bytes);

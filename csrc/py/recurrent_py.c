@@ -20,11 +20,6 @@ enum { X, FIRST, LENGTHS, WX, WH, RELU, REVERSE, Y, TRACE, COMMON };
     .lengths = c.data[LENGTHS], .wx = c.data[WX], .wh = c.data[WH], .x = c.data[X],             \
     .first = c.data[FIRST], .y = c.data[Y], .trace = c.data[TRACE]
 
-static int refuse_size(const glpy_call *c, const char *where, ptrdiff_t has, const char *expected) {
-    PyErr_Format(PyExc_ValueError, "%s: %s is %zd, expected %s", c->function, where, has, expected);
-    return -1;
-}
-
 // An argument that some cells have and others have not.
 static int check_given(const glpy_call *c, int i, int wanted) {
     if (wanted == (c->data[i] != NULL)) return 0;
@@ -37,12 +32,11 @@ static int check_given(const glpy_call *c, int i, int wanted) {
 // gradient.
 static int check_cell(const glpy_call *c, int hidden) {
     const ptrdiff_t G = GLPY_DIM(*c, 'G'), S = GLPY_DIM(*c, 'S'), U = GLPY_DIM(*c, 'U');
-    if (G != 1 && G != 3 && G != 4) return refuse_size(c, "wx.shape[1]", G, "1, 3 or 4");
-    if (S != (G == 4 ? 2 : 1))
-        return refuse_size(c, "first.shape[1]", S, G == 4 ? "S = 2" : "S = 1");
+    if (G != 1 && G != 3 && G != 4) return glpy_refuse_size(c, WX, 1, "1, 3 or 4");
+    const int states = G == 4 ? 2 : 1;
+    if (S != states) return glpy_refuse_size(c, FIRST, 1, "S = %d", states);
     if (check_given(c, hidden, G == 3) < 0 || check_given(c, TRACE, G != 1) < 0) return -1;
-    if (G != 1 && U != G + 1)
-        return refuse_size(c, "trace.shape[2]", U, G == 3 ? "U = 4" : "U = 5");
+    if (G != 1 && U != G + 1) return glpy_refuse_size(c, TRACE, 2, "U = %zd", G + 1);
     if (glpy_check_blas_dims(c) < 0 || glpy_check_lengths(c, LENGTHS, 'T', "0 to T") < 0) return -1;
     const ptrdiff_t rows = gl_size_mul(GLPY_DIM(*c, 'B'), GLPY_DIM(*c, 'T'));
     if (glpy_check_blas_size(c, "B * T", rows) < 0) return -1;

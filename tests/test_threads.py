@@ -9,6 +9,7 @@ from attention_cases import backward, case, forward
 from gated_cases import all_same_bits, built, inputs, run
 from helpers import same_bits
 from processes import run_python
+from test_decode import heads_case, step
 
 import gatelearn as gl
 from gatelearn import functional as F
@@ -18,18 +19,22 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 
 
 def test_eight_threads_at_once_get_what_one_gets():
-    """Layers are shared and gradients apart: forward passes and attention from eight threads."""
+    """Layers are shared, gradients and caches apart: forward passes, attention and steps."""
     heads, mlp = built(nn.GatedHeads(16, 4), np.float32), built(nn.GatedMLP(16, 70), np.float32)
     cases = [case(i, np.float32, 2, 2, 100 + i, 140, 8, 8, is_causal=i % 2 == 0, gate="mixed")
              for i in range(8)]
     args = [inputs(heads, 3, 50 + i, np.float32, seed=i) for i in range(8)]
+    decoder = nn.GatedHeads(16, 4)
+    steps = [heads_case(decoder, 3, 2, [200 + i, 0, 7], np.float32) for i in range(8)]
     x = np.random.default_rng(0).standard_normal((500, 33))
     w = np.ones(33)
 
     def work(i):
         hidden, _ = heads.forward(*args[i][:3], save=False)
         y, _ = mlp.forward(hidden, None, args[i][2])
-        return [y, *forward(cases[i]), *backward(cases[i]), F.layer_norm(x + i, w, w)]
+        new, _, *rest = steps[i]
+        return [y, *forward(cases[i]), *backward(cases[i]), *step(decoder, new, *rest),
+                F.layer_norm(x + i, w, w)]
 
     with gl.num_threads(1):
         expected = [work(i) for i in range(8)]
@@ -79,18 +84,32 @@ def test_each_thread_may_train_its_own_layer():
 
 
 FORK = """
-    import os, sys, threading, time, warnings
+    import copy, os, sys, threading, time, warnings
     import numpy as np
     import gatelearn as gl
-    from gatelearn import functional as F
+    from attention_cases import case, forward
+    from gatelearn import functional as F, nn
+    from test_decode import heads_case, step
     warnings.simplefilter("ignore", DeprecationWarning)  # of a fork while there are threads
-    x = np.random.default_rng(0).standard_normal((4, 4, 300, 16)).astype(np.float32)
+    c = case(0, np.float32, 4, 4, 300, 300, 16, 16, is_causal=True)
+    saved = forward(c)
+    layer = nn.GatedHeads(64, 4)
+    x, _, cache, *rest = heads_case(layer, 8, 2, [600, 0, 3, 256, 40, 500, 1, 300], np.float32)
+    kernel = {
+        "attention": lambda: forward(c),
+        "attention_backward": lambda: F.attention_backward(c.dout, *c.inputs, *saved, **c.options),
+        "decode_heads": lambda: step(layer, x, copy.copy(cache), *rest),
+    }[sys.argv[1]]
+
+    def results():
+        return [a.tobytes() for a in kernel() if a is not None]
+
     with gl.num_threads(1):
-        expected = F.attention(x, x, x)
+        expected = results()
     gl.set_num_threads(4)
 
     def right():
-        return F.attention(x, x, x).tobytes() == expected.tobytes()
+        return results() == expected
 
     def forked(inside=right):
         "Fork, compute in the child, and see it exit with 0 within 30 seconds."
@@ -110,12 +129,13 @@ FORK = """
 """
 
 
-def run_fork(code):
-    run_python(FORK + code, timeout=100)
+@pytest.fixture(params=["attention", "attention_backward", "decode_heads"])
+def run_fork(request):
+    return lambda code: run_python(FORK + code, request.param, timeout=100)
 
 
 @needs_fork
-def test_a_fork_while_the_pool_sleeps_computes_right():
+def test_a_fork_while_the_pool_sleeps_computes_right(run_fork):
     run_fork("""
     assert right()
     time.sleep(0.1)
@@ -126,7 +146,7 @@ def test_a_fork_while_the_pool_sleeps_computes_right():
 
 
 @needs_fork
-def test_a_fork_right_after_a_call_computes_right():
+def test_a_fork_right_after_a_call_computes_right(run_fork):
     run_fork("""
     for _ in range(10):
         assert right()
@@ -135,17 +155,22 @@ def test_a_fork_right_after_a_call_computes_right():
 
 
 @needs_fork
-def test_a_fork_during_a_call_of_another_thread_computes_right():
+def test_a_fork_during_a_call_of_another_thread_computes_right(run_fork):
     run_fork("""
-    stop, wrong = False, []
-    def call():
+    stop, wrong, inside = False, [], [False, False]
+    def call(i):
         while not stop:
-            if not right():
+            inside[i] = True
+            was_right = right()
+            inside[i] = False
+            if not was_right:
                 wrong.append(1)
-    threads = [threading.Thread(target=call) for _ in range(2)]
+    threads = [threading.Thread(target=call, args=(i,)) for i in range(2)]
     for t in threads:
         t.start()
-    for _ in range(20):
+    during = 0
+    while during < 20:
+        during += any(inside)
         forked()
     stop = True
     for t in threads:
@@ -156,7 +181,7 @@ def test_a_fork_during_a_call_of_another_thread_computes_right():
 
 
 @needs_fork
-def test_a_child_may_fork_and_change_the_number_of_threads():
+def test_a_child_may_fork_and_change_the_number_of_threads(run_fork):
     run_fork("""
     def inside():
         if not right():
@@ -175,7 +200,7 @@ def test_a_child_may_fork_and_change_the_number_of_threads():
 
 
 @needs_fork
-def test_multiprocessing_workers_compute_right():
+def test_multiprocessing_workers_compute_right(run_fork):
     run_fork("""
     import multiprocessing
     def task(i):

@@ -1,6 +1,6 @@
-// Forward, a task is a sample. Backward, a task is a chunk of samples, one after the other, which adds
-// to a share of the parameters' gradients while all that it needs is in cache; the shares are added
-// up chunk by chunk. So every sum runs in one order, whatever the number of threads.
+// Forward, a task is a sample. Backward, a task is a chunk of samples, one after the other, which
+// adds to a share of the parameters' gradients while all that it needs is in cache; the shares are
+// added up chunk by chunk. So every sum runs in one order, whatever the number of threads.
 
 typedef struct {
     const FN(gl_gated_heads) *a;
@@ -135,32 +135,35 @@ static ptrdiff_t FN(chunk_samples)(const FN(gl_gated_heads) *a) {
     return GL_MAX(GL_CEIL_DIV(a->B, CHUNKS), GL_CEIL_DIV(CHUNK_ROWS, GL_MAX(1, a->T)));
 }
 
-// The open heads of rows of w (N, H, D) side by side, as (N, open, D): in `to`, or w where all are.
-static const REAL *FN(gather_heads)(REAL *to, const REAL *w, const REAL *gate, ptrdiff_t N,
-                                    ptrdiff_t H, ptrdiff_t D) {
-    REAL *gathered = to;
-    for (ptrdiff_t i = 0; i < N; i++)
-        FOR_RUNS(h0, h1, gate, 1, H) {
-            if (h1 - h0 == H) return w;
-            memcpy(to, w + (i*H + h0)*D, (size_t)((h1 - h0)*D) * sizeof(REAL));
-            to += (h1 - h0)*D;
-        }
-    return gathered;
+// The open heads of rows of w (N, H, D) side by side, as (N, wide): in `to`, or w where all are.
+static const REAL *FN(gather_heads)(REAL *to, const REAL *w, const REAL *gate, ptrdiff_t wide,
+                                    ptrdiff_t N, ptrdiff_t H, ptrdiff_t D) {
+    if (wide == H*D) return w;
+    REAL *column = to;
+    FOR_RUNS(h0, h1, gate, 1, H) {
+        const ptrdiff_t n = (h1 - h0)*D;
+        for (ptrdiff_t i = 0; i < N; i++)
+            memcpy(column + i*wide, w + i*H*D + h0*D, (size_t)n * sizeof(REAL));
+        column += n;
+    }
+    return to;
 }
 
-// Bring these back to where they came from: added where `begun` is not 0, else as the first to come.
+// Bring these back to where they came from: added where `begun` is not 0, else the first to come.
 static void FN(scatter_heads)(REAL *w, const REAL *from, const REAL *gate, const REAL *begun,
-                              ptrdiff_t N, ptrdiff_t H, ptrdiff_t D) {
-    for (ptrdiff_t i = 0; i < N; i++, w += H*D)
-        for (ptrdiff_t h = 0; h < H; h++) {
-            if (gate[h] == 0) continue;
-            REAL *to = w + h*D;
+                              ptrdiff_t wide, ptrdiff_t N, ptrdiff_t H, ptrdiff_t D) {
+    for (ptrdiff_t h = 0; h < H; h++) {
+        if (gate[h] == 0) continue;
+        for (ptrdiff_t i = 0; i < N; i++) {
+            REAL *to = w + (i*H + h)*D;
+            const REAL *row = from + i*wide;
             if (begun[h] == 0)
-                memcpy(to, from, (size_t)D * sizeof(REAL));
+                memcpy(to, row, (size_t)D * sizeof(REAL));
             else
-                for (ptrdiff_t d = 0; d < D; d++) to[d] += from[d];
-            from += D;
+                for (ptrdiff_t d = 0; d < D; d++) to[d] += row[d];
         }
+        from += D;
+    }
 }
 
 // The gradients of the open heads lie side by side, so that each projection is one product.
@@ -189,14 +192,14 @@ static void FN(heads_backward_sample)(const FN(heads_job) *j, ptrdiff_t b, FN(he
     REAL *dw = gl_carve(&cursor, C*HD, sizeof(REAL));
 
     // forward: y = x + out wo
-    const REAL *w = FN(gather_heads)(gathered, a->wo, gate, 1, H, D*C);
+    const REAL *w = FN(gather_heads)(gathered, a->wo, gate, wide*C, 1, H, D*C);
     FN(gl_gemm)(0, 1, T, wide, C, dy, C, w, C, 0, dout, wide);
     REAL *to = straight ? share.dwo : dw;
     FOR_RUNS(h0, h1, gate, 1, H) {
         FN(gl_gemm)(1, 0, (h1 - h0)*D, C, T, out + h0*D, HD, dy, C, begun, to, C);
         to += (h1 - h0)*D*C;
     }
-    if (!straight) FN(scatter_heads)(share.dwo, dw, gate, share.begun, 1, H, D*C);
+    if (!straight) FN(scatter_heads)(share.dwo, dw, gate, share.begun, wide*C, 1, H, D*C);
 
     for (ptrdiff_t h = 0, at = 0; h < H; h++) {
         if (gate[h] == 0) continue;
@@ -226,9 +229,9 @@ static void FN(heads_backward_sample)(const FN(heads_job) *j, ptrdiff_t b, FN(he
         to = straight ? share.dwqkv + p*C*HD : dw;
         FN(gl_gemm)(1, 0, C, wide, T, m_p, C, dqkv + p*wide, 3*wide, begun, to, wide);
         if (!straight)
-            FN(scatter_heads)(share.dwqkv + p*C*HD, dw, gate, share.begun, C, H, D);
+            FN(scatter_heads)(share.dwqkv + p*C*HD, dw, gate, share.begun, wide, C, H, D);
         // m_p has served, so its gradient takes its place
-        w = FN(gather_heads)(gathered, a->wqkv + p*C*HD, gate, C, H, D);
+        w = FN(gather_heads)(gathered, a->wqkv + p*C*HD, gate, wide, C, H, D);
         FN(gl_gemm)(0, 1, T, C, wide, dqkv + p*wide, 3*wide, w, wide, !a->shift && p > 0,
                     a->shift ? m_p : dn, C);
     }

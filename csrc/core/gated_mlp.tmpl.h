@@ -1,6 +1,6 @@
-// Forward, a task is a block of rows. Backward, a task is a chunk of blocks, one after the other, which
-// adds to a share of the parameters' gradients while all that it needs is in cache; the shares are
-// added up chunk by chunk. So every sum runs in one order, whatever the number of threads.
+// Forward, a task is a block of rows. Backward, a task is a chunk of blocks, one after the other,
+// which adds to a share of the parameters' gradients while all that it needs is in cache; the shares
+// are added up chunk by chunk. So every sum runs in one order, whatever the number of threads.
 
 typedef struct {
     const FN(gl_gated_mlp) *a;

@@ -42,6 +42,6 @@ def _refusal(isa):
 
 
 def needs(isa):
-    """Skip the test where the processor has not the instruction set, or with None never."""
+    """Skip the test where the processor lacks the instruction set; with None, never."""
     if isa and "as this processor has" in _refusal(isa):
         pytest.skip(f"the processor has no {isa}")

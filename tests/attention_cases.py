@@ -1,5 +1,6 @@
 """Random inputs of attention, and both sides of a comparison."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -83,6 +84,23 @@ def twin_backward(c):
         axes = tuple(i for i in range(4) if shape[i] == 1)
         dbias = dbias.sum(axes, keepdims=True).reshape(c.forms["bias"].shape)
     return wanted(c, (*grads, dbias))
+
+
+def cancelling(c):
+    """Return the largest norms of the terms whose sums are a value of dquery and one of dkey.
+
+    Rounding grows with them; with a key or two, the sums themselves cancel to nothing.
+    """
+    options = {k: _wide(v) for k, v in c.options.items()}
+    dout, query, key, value = (_wide(a) ** 2 for a in (c.dout, *c.inputs))
+    p = ref.attention(*map(_wide, c.inputs), **options)[2] ** 2
+    scale = 1 / np.sqrt(query.shape[-1]) if c.scale is None else c.scale
+    gate = 1 if c.gate is None else _wide(c.gate)[:, :, None, None]
+    dp = gate ** 2 * (dout @ ref.spread(value, query.shape[1]).swapaxes(-1, -2))
+    ds = scale ** 2 * p * (dp + (dp * p).sum(-1, keepdims=True))
+    dkey = ref.gather(ds.swapaxes(-1, -2) @ query, key.shape[1])
+    dquery = ds @ ref.spread(key, query.shape[1])
+    return math.sqrt(dquery.max(initial=0)), math.sqrt(dkey.max(initial=0))
 
 
 def projection(qkv):

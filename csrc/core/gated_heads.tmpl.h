@@ -46,18 +46,39 @@ static int FN(all_equal)(const REAL *x, ptrdiff_t n) {
     return 1;
 }
 
-// Attention of one sample over its split projections.
-static FN(gl_attention) FN(sample_attention)(const FN(gl_gated_heads) *a, ptrdiff_t b, ptrdiff_t T,
-                                             REAL *qkv, REAL *out, REAL *lse) {
-    const ptrdiff_t HD = a->H * a->D, row = 3*HD, head = a->D;
+static ptrdiff_t FN(open_width)(const REAL *gate, ptrdiff_t H, ptrdiff_t D) {
+    ptrdiff_t wide = 0;
+    for (ptrdiff_t h = 0; h < H; h++) wide += gate[h] != 0 ? D : 0;
+    return wide;
+}
+
+// The open heads of rows of w (N, H, D) side by side, as (N, wide): in `to`, or w where all are.
+static const REAL *FN(gather_heads)(REAL *to, const REAL *w, const REAL *gate, ptrdiff_t wide,
+                                    ptrdiff_t N, ptrdiff_t H, ptrdiff_t D) {
+    if (wide == H*D) return w;
+    REAL *column = to;
+    FOR_RUNS(h0, h1, gate, 1, H) {
+        const ptrdiff_t n = (h1 - h0)*D;
+        for (ptrdiff_t i = 0; i < N; i++)
+            memcpy(column + i*wide, w + i*H*D + h0*D, (size_t)n * sizeof(REAL));
+        column += n;
+    }
+    return to;
+}
+
+// Attention of one open head, whose q stands at qkv and whose result goes to out.
+static FN(gl_attention) FN(head_attention)(const FN(gl_gated_heads) *a, ptrdiff_t b, ptrdiff_t h,
+                                           ptrdiff_t wide, REAL *qkv, REAL *out, REAL *lse) {
+    const ptrdiff_t T = FN(rows_of)(a, b), row = 3*wide;
     return (FN(gl_attention)){
-        .B = 1, .H = a->H, .G = a->H, .Tq = T, .Tk = T, .D = a->D, .E = a->D,
-        .q = {qkv, 0, head, row}, .k = {qkv + HD, 0, head, row}, .v = {qkv + 2*HD, 0, head, row},
-        .scale = a->scale, .left = -1, .right = a->causal ? 0 : -1, .gate = a->gate + b*a->H,
-        .out = {out, 0, a->D, HD}, .lse = lse,
+        .B = 1, .H = 1, .G = 1, .Tq = T, .Tk = T, .D = a->D, .E = a->D,
+        .q = {qkv, 0, 0, row}, .k = {qkv + wide, 0, 0, row}, .v = {qkv + 2*wide, 0, 0, row},
+        .scale = a->scale, .left = -1, .right = a->causal ? 0 : -1, .gate = a->gate + b*a->H + h,
+        .out = {out, 0, 0, wide}, .lse = lse,
     };
 }
 
+// What belongs to open heads lies side by side, so that each projection is one product.
 static void FN(heads_forward_sample)(void *arg, ptrdiff_t b, int worker) {
     const FN(heads_job) *j = arg;
     const FN(gl_gated_heads) *a = j->a;
@@ -65,14 +86,16 @@ static void FN(heads_forward_sample)(void *arg, ptrdiff_t b, int worker) {
     const REAL *gate = a->gate + b*H;
     const REAL *x = a->x + b*a->T*C;
     REAL *y = a->y + b*a->T*C;
+    const ptrdiff_t wide = T > 0 ? FN(open_width)(gate, H, D) : 0;
     if (y != x) memcpy(y, x, (size_t)(a->T*C) * sizeof(REAL));
-    if (T == 0 || !FN(any_open)(gate, H)) return;
+    if (wide == 0) return;
 
     char *cursor = j->work + worker*j->scratch;
     REAL *n = gl_carve(&cursor, a->T*C, sizeof(REAL));
     REAL *m = gl_carve(&cursor, 3*a->T*C, sizeof(REAL));
     REAL *mean = gl_carve(&cursor, a->T, sizeof(REAL));
     REAL *rstd = gl_carve(&cursor, a->T, sizeof(REAL));
+    REAL *gathered = gl_carve(&cursor, C*HD, sizeof(REAL));
     REAL *qkv = NULL, *out = NULL, *lse = NULL;
     if (a->qkv) {
         qkv = a->qkv + b*a->T*3*HD;
@@ -86,29 +109,25 @@ static void FN(heads_forward_sample)(void *arg, ptrdiff_t b, int worker) {
     GL_K(layer_norm_rows)(n, mean, rstd, x, a->norm_weight, a->norm_bias, a->eps, T, C);
     if (a->shift) GL_K(token_shift)(m, n, a->shift, a->T, T, C);
 
-    // q, k and v of the open heads, each run of neighbours as one product
     for (ptrdiff_t p = 0; p < 3; p++) {
-        const REAL *w = a->wqkv + p*C*HD;
         const REAL *m_p = a->shift ? m + p*a->T*C : n;
-        FOR_RUNS(h0, h1, gate, 1, H) {
-            REAL *to = qkv + p*HD + h0*D;
-            FN(gl_gemm)(0, 0, T, (h1 - h0)*D, C, m_p, C, w + h0*D, HD, 0, to, 3*HD);
-            for (ptrdiff_t h = 0; a->cosine && p < 2 && h < h1 - h0; h++)
-                GL_K(rotate)(to + h*D, 3*HD, a->cosine, a->sine, 0, T, D);
-        }
+        const REAL *w = FN(gather_heads)(gathered, a->wqkv + p*C*HD, gate, wide, C, H, D);
+        FN(gl_gemm)(0, 0, T, wide, C, m_p, C, w, wide, 0, qkv + p*wide, 3*wide);
     }
 
-    // lse rows are a->T apart, so its heads cannot be read with T rows: point at each in turn
-    for (ptrdiff_t h = 0; h < H; h++) {
+    for (ptrdiff_t h = 0, at = 0; h < H; h++) {
         if (gate[h] == 0) continue;
-        FN(gl_attention) att = FN(sample_attention)(a, b, T, qkv, out, NULL);
-        if (lse) att.lse = lse + h*(a->T - T);
+        for (ptrdiff_t p = 0; a->cosine && p < 2; p++)
+            GL_K(rotate)(qkv + p*wide + at, 3*wide, a->cosine, a->sine, 0, T, D);
+        const FN(gl_attention) att = FN(head_attention)(a, b, h, wide, qkv + at, out + at,
+                                                        lse ? lse + h*a->T : NULL);
         for (ptrdiff_t q0 = 0; q0 < T; q0 += GL_ATTENTION_QUERY_BLOCK)
-            GL_K(attention_forward_block)(&att, 0, h, q0, cursor);
+            GL_K(attention_forward_block)(&att, 0, 0, q0, cursor);
+        at += D;
     }
 
-    FOR_RUNS(h0, h1, gate, 1, H)
-        FN(gl_gemm)(0, 0, T, C, (h1 - h0)*D, out + h0*D, HD, a->wo + h0*D*C, C, 1, y, C);
+    const REAL *w = FN(gather_heads)(gathered, a->wo, gate, wide*C, 1, H, D*C);
+    FN(gl_gemm)(0, 0, T, C, wide, out, wide, w, C, 1, y, C);
 }
 
 ptrdiff_t FN(gl_gated_heads_forward_workspace)(const FN(gl_gated_heads) *a, int nth) {
@@ -116,6 +135,7 @@ ptrdiff_t FN(gl_gated_heads_forward_workspace)(const FN(gl_gated_heads) *a, int 
     const ptrdiff_t TC = gl_size_mul(a->T, a->C);
     ptrdiff_t n = gl_size_add(gl_carve_size(TC, item), gl_carve_size(gl_size_mul(3, TC), item));
     n = gl_size_add(n, gl_size_mul(2, gl_carve_size(a->T, item)));
+    n = gl_size_add(n, gl_carve_size(gl_size_mul(a->C, HD), item));
     if (!a->qkv) {
         n = gl_size_add(n, gl_carve_size(gl_size_mul(a->T, gl_size_mul(3, HD)), item));
         n = gl_size_add(n, gl_carve_size(gl_size_mul(a->T, HD), item));
@@ -135,20 +155,6 @@ static ptrdiff_t FN(chunk_samples)(const FN(gl_gated_heads) *a) {
     return GL_MAX(GL_CEIL_DIV(a->B, CHUNKS), GL_CEIL_DIV(CHUNK_ROWS, GL_MAX(1, a->T)));
 }
 
-// The open heads of rows of w (N, H, D) side by side, as (N, wide): in `to`, or w where all are.
-static const REAL *FN(gather_heads)(REAL *to, const REAL *w, const REAL *gate, ptrdiff_t wide,
-                                    ptrdiff_t N, ptrdiff_t H, ptrdiff_t D) {
-    if (wide == H*D) return w;
-    REAL *column = to;
-    FOR_RUNS(h0, h1, gate, 1, H) {
-        const ptrdiff_t n = (h1 - h0)*D;
-        for (ptrdiff_t i = 0; i < N; i++)
-            memcpy(column + i*wide, w + i*H*D + h0*D, (size_t)n * sizeof(REAL));
-        column += n;
-    }
-    return to;
-}
-
 // Bring these back to where they came from: added where `begun` is not 0, else the first to come.
 static void FN(scatter_heads)(REAL *w, const REAL *from, const REAL *gate, const REAL *begun,
                               ptrdiff_t wide, ptrdiff_t N, ptrdiff_t H, ptrdiff_t D) {
@@ -166,7 +172,6 @@ static void FN(scatter_heads)(REAL *w, const REAL *from, const REAL *gate, const
     }
 }
 
-// The gradients of the open heads lie side by side, so that each projection is one product.
 static void FN(heads_backward_sample)(const FN(heads_job) *j, ptrdiff_t b, FN(heads_share) share,
                                       char *cursor) {
     const FN(gl_gated_heads) *a = j->a;
@@ -175,8 +180,7 @@ static void FN(heads_backward_sample)(const FN(heads_job) *j, ptrdiff_t b, FN(he
     const REAL *x = a->x + b*a->T*C, *dy = a->dy + b*a->T*C;
     REAL *dx = a->dx + b*a->T*C;
     REAL *qkv = a->qkv + b*a->T*3*HD, *out = a->out + b*a->T*HD;
-    ptrdiff_t wide = 0;
-    for (ptrdiff_t h = 0; h < H; h++) wide += gate[h] != 0 ? D : 0;
+    const ptrdiff_t wide = FN(open_width)(gate, H, D);
     // with all heads open, the products may go straight to where they are added up
     const int straight = wide == HD && FN(all_equal)(share.begun, H);
     const REAL begun = straight ? share.begun[0] : 0;
@@ -195,23 +199,20 @@ static void FN(heads_backward_sample)(const FN(heads_job) *j, ptrdiff_t b, FN(he
     const REAL *w = FN(gather_heads)(gathered, a->wo, gate, wide*C, 1, H, D*C);
     FN(gl_gemm)(0, 1, T, wide, C, dy, C, w, C, 0, dout, wide);
     REAL *to = straight ? share.dwo : dw;
-    FOR_RUNS(h0, h1, gate, 1, H) {
-        FN(gl_gemm)(1, 0, (h1 - h0)*D, C, T, out + h0*D, HD, dy, C, begun, to, C);
-        to += (h1 - h0)*D*C;
-    }
+    FN(gl_gemm)(1, 0, wide, C, T, out, wide, dy, C, begun, to, C);
     if (!straight) FN(scatter_heads)(share.dwo, dw, gate, share.begun, wide*C, 1, H, D*C);
 
     for (ptrdiff_t h = 0, at = 0; h < H; h++) {
         if (gate[h] == 0) continue;
         REAL *dq = dqkv + at, *dk = dq + wide, *dv = dk + wide;
-        FN(gl_attention) att = FN(sample_attention)(a, b, T, qkv, out, NULL);
-        att.lse = a->lse + b*H*a->T + h*(a->T - T);
+        FN(gl_attention) att = FN(head_attention)(a, b, h, wide, qkv + at, out + at,
+                                                  a->lse + (b*H + h)*a->T);
         att.dout = (FN(gl_heads_in)){dout + at, 0, 0, wide};
         att.dq = (FN(gl_heads_out)){dq, 0, 0, 3*wide};
         att.dk = (FN(gl_heads_out)){dk, 0, 0, 3*wide};
         att.dv = (FN(gl_heads_out)){dv, 0, 0, 3*wide};
-        att.dgate = a->dgate + b*H;
-        GL_K(attention_backward_head)(&att, 0, h, cursor);
+        att.dgate = a->dgate + b*H + h;
+        GL_K(attention_backward_head)(&att, 0, 0, cursor);
         if (a->cosine) {
             GL_K(rotate)(dq, 3*wide, a->cosine, a->sine, 1, T, D);
             GL_K(rotate)(dk, 3*wide, a->cosine, a->sine, 1, T, D);

@@ -17,7 +17,8 @@ typedef struct {
     const REAL *gate;                 // (B, H)
     REAL *y;                          // (B, T, C)  overwritten; may be x
 
-    // written by forward, or all NULL; read by backward
+    // Written by forward, or all NULL; read by backward. A sample's open heads stand side by side
+    // in qkv and out: (T, 3, open, D) and (T, open, D), then what is left unused.
     REAL *qkv;                        // (B, T, 3, H, D)
     REAL *out;                        // (B, T, H, D)  times gate
     REAL *lse;                        // (B, H, T)

@@ -1,6 +1,9 @@
 #include "gl_blas.h"
+#include "gl_isa.h"
 
 enum { ROW_MAJOR = 101, NO_TRANS = 111, TRANS = 112 };
+
+#define SMALL (256 << 10)  // bytes of a matrix that a product may read again and again
 
 static gl_blas_table blas;
 

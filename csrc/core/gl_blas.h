@@ -1,7 +1,8 @@
 // The only caller of BLAS.
 //
 // Products run on the calling thread: the library is held at one thread, and our own pool calls it
-// on fixed blocks. Without a library the plain C product serves, which is also the oracle.
+// on fixed blocks. Where its packing would be the cost, our own kernel takes the product. Without a
+// library the plain C product serves, which is also the oracle.
 #ifndef GL_BLAS_H
 #define GL_BLAS_H
 

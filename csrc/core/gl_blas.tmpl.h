@@ -22,6 +22,11 @@ void FN(gl_gemm)(int ta, int tb, ptrdiff_t M, ptrdiff_t N, ptrdiff_t K, const RE
         FN(plain_gemm)(ta, tb, M, N, K, A, lda, B, ldb, beta, C, ldc);
         return;
     }
+    // where B stays in cache, packing costs more than it saves; columns must fill vectors
+    if (!tb && N % 16 == 0 && N*K <= SMALL / (ptrdiff_t)sizeof(REAL) && (beta == 0 || beta == 1)) {
+        GL_K(product)(C, ldc, A, ta ? 1 : lda, ta ? lda : 1, B, ldb, M, N, K, beta != 0);
+        return;
+    }
     blas.GEMM(ROW_MAJOR, ta ? TRANS : NO_TRANS, tb ? TRANS : NO_TRANS, (int)M, (int)N, (int)K, 1, A,
               (int)lda, B, (int)ldb, beta, C, (int)ldc);
 }

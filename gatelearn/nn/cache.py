@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from gatelearn.nn.gated import HeadsSaved
 
 
 class HeadsCache:
@@ -27,10 +32,12 @@ class HeadsCache:
         self.factor = gate[self.sample, self.head]
         self.kv = np.empty((2, len(self.head), capacity, head_width), gate.dtype)
 
-    def fill(self, qkv: NDArray) -> None:
-        """Take over the keys and values of a forward pass, from its `qkv` (B, T, 3, H, D)."""
-        for i in range(2):
-            self.kv[i, :, :qkv.shape[1]] = qkv[self.sample, :, 1 + i, self.head]
+    def fill(self, saved: HeadsSaved) -> None:
+        """Take over the keys and values of a forward pass."""
+        for b in range(len(saved.x)):
+            qkv = saved.open_heads(b)[1]
+            pairs = np.flatnonzero(self.sample == b)
+            self.kv[:, pairs, :len(qkv)] = qkv[:, 1:].transpose(1, 2, 0, 3)
 
     def grown(self, capacity: int) -> NDArray:
         """Return a larger copy of `kv`."""

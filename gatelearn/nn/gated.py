@@ -33,6 +33,13 @@ class HeadsSaved(NamedTuple):
     out: NDArray
     lse: NDArray
 
+    def open_heads(self, sample: int) -> tuple[NDArray, NDArray]:
+        """Return a sample's open heads (N,), and their queries, keys and values (T, 3, N, D)."""
+        heads = np.flatnonzero(self.gate[sample])
+        T, three, _, D = self.qkv.shape[1:]
+        used = self.qkv[sample].reshape(-1)[:T * three * len(heads) * D]
+        return heads, used.reshape(T, three, len(heads), D)
+
 
 class GatedHeads(Layer):
     """Pre-norm residual block of multi-head self-attention with one gate a sample and head.
@@ -177,7 +184,7 @@ class GatedHeads(Layer):
         mean, rstd = np.empty((2, len(x)), x.dtype)
         _core.layer_norm_forward(last, mean, rstd, rows, p["norm_weight"], p["norm_bias"], self.eps)
         y, saved = self.forward(x, gate, lengths)
-        cache.fill(saved.qkv)
+        cache.fill(saved)
         return y
 
     def decode(self, x: NDArray, cache: HeadsCache, lengths: NDArray, previous: NDArray,
@@ -218,18 +225,16 @@ class GatedHeads(Layer):
         ndarray, shape (N, H, T)
             Rows of softmax; 0 for closed heads.
         """
-        q = saved.qkv[sample, position, 0]
-        k = saved.qkv[sample, :, 1]
-        T = k.shape[1]
-        last = position if self.is_causal else np.full_like(position, T - 1)
-        if saved.lengths is not None:
-            last = np.minimum(last, saved.lengths[sample] - 1)
-        seen = (np.arange(T) <= last[:, None])[:, None] & (saved.gate[sample] != 0)[:, :, None]
-        lse = saved.lse[sample, :, position][:, :, None]
-        # closed heads were never written: whatever stands there is left out below
-        with np.errstate(all="ignore"):
-            score = np.einsum("nhd,nthd->nht", q, k, optimize=True) / math.sqrt(self.head_width)
-            return np.exp(np.where(seen, score - lse, -np.inf))
+        T = saved.x.shape[1]
+        weights = np.zeros((len(sample), self.heads, T), saved.x.dtype)
+        for row, b, t in zip(weights, sample, position, strict=True):
+            seen = T if saved.lengths is None else saved.lengths[b]
+            if self.is_causal:
+                seen = min(seen, t + 1)
+            heads, qkv = saved.open_heads(b)
+            score = np.einsum("hd,thd->ht", qkv[t, 0], qkv[:seen, 1]) / math.sqrt(self.head_width)
+            row[heads, :seen] = np.exp(score - saved.lse[b, heads, t, None])
+        return weights
 
 
 class MLPSaved(NamedTuple):

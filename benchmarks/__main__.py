@@ -30,7 +30,9 @@ def main() -> int:
     for threads in options.threads:
         variables = ("GATELEARN_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
                      "MKL_NUM_THREADS")
-        env = {**os.environ, **dict.fromkeys(variables, str(threads))}
+        env = {**os.environ, **dict.fromkeys(variables, str(threads)),
+               # NumPy's idle threads would spin on through the next 30 ms: 2**26 cycles, now 2**20
+               "OPENBLAS_THREAD_TIMEOUT": "20"}
         code = subprocess.run([sys.executable, str(Path(__file__).parent), *sys.argv[1:],
                                "--child"], env=env).returncode
         if code:

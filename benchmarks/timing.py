@@ -92,7 +92,7 @@ def interleave(functions: dict[str, Callable[[], Any]], *, seconds: float,
             # who goes first changes, since the first finds the caches of the last
             order = list(functions)[i % len(functions):] + list(functions)[:i % len(functions)]
             for name in order:
-                time.sleep(0.01)
+                time.sleep(0.02)
                 for _ in range(calls[name] // 2):
                     functions[name]()
                 start = time.perf_counter()

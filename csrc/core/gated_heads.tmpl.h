@@ -34,18 +34,13 @@ static ptrdiff_t FN(rows_of)(const FN(gl_gated_heads) *a, ptrdiff_t b) {
     return a->lengths ? (ptrdiff_t)a->lengths[b] : a->T;
 }
 
-static int FN(any_open)(const REAL *gate, ptrdiff_t n) {
-    for (ptrdiff_t i = 0; i < n; i++)
-        if (gate[i] != 0) return 1;
-    return 0;
-}
-
 static int FN(all_equal)(const REAL *x, ptrdiff_t n) {
     for (ptrdiff_t i = 1; i < n; i++)
         if (x[i] != x[0]) return 0;
     return 1;
 }
 
+// Columns of the open heads, side by side.
 static ptrdiff_t FN(open_width)(const REAL *gate, ptrdiff_t H, ptrdiff_t D) {
     ptrdiff_t wide = 0;
     for (ptrdiff_t h = 0; h < H; h++) wide += gate[h] != 0 ? D : 0;
@@ -256,7 +251,7 @@ static void FN(heads_backward_chunk)(void *arg, ptrdiff_t chunk, int worker) {
     memset(a->dgate + b0*H, 0, (size_t)((b1 - b0)*H) * sizeof(REAL));
 
     for (ptrdiff_t b = b0; b < b1; b++) {
-        if (FN(rows_of)(a, b) > 0 && FN(any_open)(a->gate + b*H, H))
+        if (FN(rows_of)(a, b) > 0 && FN(open_width)(a->gate + b*H, H, a->D) > 0)
             FN(heads_backward_sample)(j, b, share, j->work + worker*j->scratch);
         else if (a->dx != a->dy)
             memcpy(a->dx + b*row, a->dy + b*row, (size_t)row * sizeof(REAL));

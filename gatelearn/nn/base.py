@@ -129,7 +129,7 @@ class Layer:
 
 
 class Sequential(Layer):
-    """Layers one after another.
+    """Layers one after another, each given the output of the one before and nothing else.
 
     Examples
     --------
@@ -155,12 +155,12 @@ class Sequential(Layer):
 
     def backward(self, dy: NDArray, saved: list) -> NDArray:
         for layer, s in zip(reversed(self.layers), reversed(saved), strict=True):
-            dy = layer.backward(dy, s)
+            dy = _of_x(layer.backward(dy, s))
         return dy
 
 
 class Residual(Layer):
-    """``x + layer(x)``."""
+    """``x + layer(x)``; the layer is given nothing else."""
 
     def __init__(self, layer: Layer):
         self.layer = layer
@@ -173,7 +173,12 @@ class Residual(Layer):
         return x + y, saved
 
     def backward(self, dy: NDArray, saved: Any) -> NDArray:
-        return dy + self.layer.backward(dy, saved)
+        return dy + _of_x(self.layer.backward(dy, saved))
+
+
+def _of_x(grads: Any) -> NDArray:
+    # a layer inside another was given x alone: its other arguments had their defaults
+    return grads[0] if isinstance(grads, tuple) else grads
 
 
 def check_input(x: NDArray, width: int, dtype: np.dtype, name: str = "x") -> None:

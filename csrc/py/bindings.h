@@ -10,7 +10,10 @@
     {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, #name "(" signature ")\n--\n\n" doc}
 
 // Run one pass of either type on a workspace: FILL sets the struct, FN names the pass.
-#define GLPY_RUN(c, STRUCT, FN, FILL)                                                        \
+#define GLPY_RUN(c, STRUCT, FN, FILL) GLPY_RUN_TO(, c, STRUCT, FN, FILL)
+
+// The same of a pass that returns something: TO is `result =`.
+#define GLPY_RUN_TO(TO, c, STRUCT, FN, FILL)                                                 \
     do {                                                                                     \
         const int nth = gl_pool_threads();                                                   \
         const STRUCT##_f32 a32 = FILL(STRUCT##_f32, float);                                  \

@@ -23,9 +23,9 @@
         if (work == NULL) return NULL;                                                       \
         Py_BEGIN_ALLOW_THREADS                                                               \
         if ((c).is_f32)                                                                      \
-            FN##_f32(&a32, work, nth);                                                       \
+            TO FN##_f32(&a32, work, nth);                                                    \
         else                                                                                 \
-            FN##_f64(&a64, work, nth);                                                       \
+            TO FN##_f64(&a64, work, nth);                                                    \
         Py_END_ALLOW_THREADS                                                                 \
     } while (0)
 
@@ -38,6 +38,7 @@ extern PyMethodDef glpy_bernoulli_methods[];
 extern PyMethodDef glpy_categorical_methods[];
 extern PyMethodDef glpy_decode_methods[];
 extern PyMethodDef glpy_embedding_methods[];
+extern PyMethodDef glpy_hard_methods[];
 extern PyMethodDef glpy_linear_methods[];
 extern PyMethodDef glpy_loss_methods[];
 extern PyMethodDef glpy_norm_methods[];

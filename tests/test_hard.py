@@ -114,7 +114,7 @@ def test_any_case_agrees_with_the_twin(c):
 
 
 # a row of keys shared by tasks; also several blocks of queries
-LONG = [(1, 1, 1, 20000), (1, 2, 3, 5000), (1, 1, 70, 6000)]
+LONG = [(1, 1, 1, 65536), (1, 2, 3, 5000), (1, 1, 70, 6000)]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

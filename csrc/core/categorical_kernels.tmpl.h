@@ -51,23 +51,22 @@ static gl_status FN(categorical_draw)(int64_t *action, FN(choices) *choices, con
                                       REAL uniform, ptrdiff_t K) {
     const ptrdiff_t length = GL_CEIL_DIV(GL_CEIL_DIV(K, SEGMENTS), LANES) * LANES;
     const REAL max = FN(row_max)(x, K);
-    REAL tail[LANES];
+    REAL dot[LANES] = {0}, tail[LANES];
 
-    double segment[SEGMENTS], total = 0, dot = 0;
+    double segment[SEGMENTS], total = 0;
     ptrdiff_t n = 0;
     for (ptrdiff_t from = 0; from < K; from += length, n++) {
-        REAL sum[LANES] = {0}, part[LANES] = {0};
+        REAL sum[LANES] = {0};
         for (ptrdiff_t c = from; c < GL_MIN(from + length, K); c += LANES) {
             const REAL *t = FN(choices_at)(tail, x, c, K);
             EACH_LANE(k) {
                 const REAL y = FN(choice_depth)(t[k] - max), w = FN(exp_)(y);
                 sum[k] += w;
-                part[k] += w * y;
+                dot[k] += w * y;
             }
         }
         segment[n] = (double)FN(fold_add)(sum);
         total += segment[n];
-        dot += (double)FN(fold_add)(part);
     }
     if (!(total > 0 && total < (double)INFINITY)) return GL_ENONFINITE;
     if (!(uniform >= 0 && uniform < 1)) return GL_EVALUE;
@@ -90,7 +89,7 @@ static gl_status FN(categorical_draw)(int64_t *action, FN(choices) *choices, con
         below += w;
         if (u < below) break;
     }
-    *choices = (FN(choices)){max, (REAL)total, (REAL)dot};
+    *choices = (FN(choices)){max, (REAL)total, FN(fold_add)(dot)};
     return GL_OK;
 }
 

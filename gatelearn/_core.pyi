@@ -45,6 +45,20 @@ def additive_backward(query: _Real, key: _Real, value: _Real, weight: _Real,
                       mask: _Flags | None, is_causal: bool, out: _Real, lse: _Real, dout: _Real,
                       dquery: _Real, dkey: _Real, dvalue: _Real, dweight: _Real, /) -> None: ...
 
+# hard
+def hard_attention_forward(query: _Real, key: _Real, key_lengths: _Index | None,
+                           mask: _Flags | None, scale: float, is_causal: bool, value: _Real,
+                           uniforms: _Real, out: _Real, actions: _Index, logp: _Real,
+                           entropy: _Real, lse: _Real, /) -> None: ...
+def hard_attention_log_prob(query: _Real, key: _Real, key_lengths: _Index | None,
+                            mask: _Flags | None, scale: float, is_causal: bool, actions: _Index,
+                            logp: _Real, entropy: _Real, lse: _Real, /) -> None: ...
+def hard_attention_backward(query: _Real, key: _Real, key_lengths: _Index | None,
+                            mask: _Flags | None, scale: float, is_causal: bool, value: _Real,
+                            actions: _Index, lse: _Real, entropy: _Real, dout: _Real | None,
+                            dlogp: _Real | None, dentropy: _Real | None, dquery: _Real,
+                            dkey: _Real, dvalue: _Real, /) -> None: ...
+
 # gated
 def gated_heads_forward(x: _Real, gate: _Real, lengths: _Index | None, norm_weight: _Real,
                         norm_bias: _Real, shift: _Real | None, wqkv: _Real, wo: _Real,

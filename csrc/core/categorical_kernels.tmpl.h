@@ -46,49 +46,61 @@ static gl_result FN(categorical_rows)(REAL *logp, REAL *entropy, const REAL *log
 #define SEGMENTS 256
 #endif
 
+// Draws one choice of a row from a uniform and sums the row up.
+static gl_status FN(categorical_draw)(int64_t *action, FN(choices) *choices, const REAL *x,
+                                      REAL uniform, ptrdiff_t K) {
+    const ptrdiff_t length = GL_CEIL_DIV(GL_CEIL_DIV(K, SEGMENTS), LANES) * LANES;
+    const REAL max = FN(row_max)(x, K);
+    REAL dot[LANES] = {0}, tail[LANES];
+
+    double segment[SEGMENTS], total = 0;
+    ptrdiff_t n = 0;
+    for (ptrdiff_t from = 0; from < K; from += length, n++) {
+        REAL sum[LANES] = {0};
+        for (ptrdiff_t c = from; c < GL_MIN(from + length, K); c += LANES) {
+            const REAL *t = FN(choices_at)(tail, x, c, K);
+            EACH_LANE(k) {
+                const REAL y = FN(choice_depth)(t[k] - max), w = FN(exp_)(y);
+                sum[k] += w;
+                dot[k] += w * y;
+            }
+        }
+        segment[n] = (double)FN(fold_add)(sum);
+        total += segment[n];
+    }
+    if (!(total > 0 && total < (double)INFINITY)) return GL_ENONFINITE;
+    if (!(uniform >= 0 && uniform < 1)) return GL_EVALUE;
+
+    // the segment, then the choice, at which the running sum exceeds u * total; where rounding
+    // keeps it from that, the last one that has any probability
+    const double u = (double)uniform * total;
+    double below = 0;
+    ptrdiff_t found = -1;
+    for (ptrdiff_t s = 0; s < n; s++) {
+        if (segment[s] == 0) continue;
+        if (found >= 0) below += segment[found];
+        found = s;
+        if (u < below + segment[s]) break;
+    }
+    for (ptrdiff_t k = found * length; k < GL_MIN((found + 1) * length, K); k++) {
+        const double w = (double)FN(exp_)(x[k] - max);
+        if (w == 0) continue;
+        *action = k;
+        below += w;
+        if (u < below) break;
+    }
+    *choices = (FN(choices)){max, (REAL)total, FN(fold_add)(dot)};
+    return GL_OK;
+}
+
 static gl_result FN(categorical_sample_rows)(int64_t *actions, REAL *logp, const REAL *logits,
                                              const REAL *uniforms, ptrdiff_t N, ptrdiff_t K) {
-    const ptrdiff_t length = GL_CEIL_DIV(GL_CEIL_DIV(K, SEGMENTS), LANES) * LANES;
     for (ptrdiff_t i = 0; i < N; i++) {
         const REAL *x = logits + i*K;
-        const REAL max = FN(row_max)(x, K);
-        REAL tail[LANES];
-
-        double segment[SEGMENTS], total = 0;
-        ptrdiff_t n = 0;
-        for (ptrdiff_t from = 0; from < K; from += length, n++) {
-            REAL lane[LANES] = {0};
-            for (ptrdiff_t c = from; c < GL_MIN(from + length, K); c += LANES) {
-                const REAL *t = FN(choices_at)(tail, x, c, K);
-                EACH_LANE(k) lane[k] += FN(exp_)(t[k] - max);
-            }
-            segment[n] = (double)FN(fold_add)(lane);
-            total += segment[n];
-        }
-        if (!(total > 0 && total < (double)INFINITY)) return (gl_result){GL_ENONFINITE, i};
-        if (!(uniforms[i] >= 0 && uniforms[i] < 1)) return (gl_result){GL_EVALUE, i};
-
-        // the segment, then the choice, at which the running sum exceeds u * total; where rounding
-        // keeps it from that, the last one that has any probability
-        const double u = (double)uniforms[i] * total;
-        double below = 0;
-        ptrdiff_t found = -1;
-        for (ptrdiff_t s = 0; s < n; s++) {
-            if (segment[s] == 0) continue;
-            if (found >= 0) below += segment[found];
-            found = s;
-            if (u < below + segment[s]) break;
-        }
-        ptrdiff_t choice = -1;
-        for (ptrdiff_t k = found * length; k < GL_MIN((found + 1) * length, K); k++) {
-            const double w = (double)FN(exp_)(x[k] - max);
-            if (w == 0) continue;
-            choice = k;
-            below += w;
-            if (u < below) break;
-        }
-        actions[i] = choice;
-        if (logp) logp[i] = x[choice] - max - FN(log_)((REAL)total);
+        FN(choices) s;
+        const gl_status status = FN(categorical_draw)(actions + i, &s, x, uniforms[i], K);
+        if (status != GL_OK) return (gl_result){status, i};
+        if (logp) logp[i] = x[actions[i]] - s.max - FN(log_)(s.sum);
     }
     return gl_ok();
 }

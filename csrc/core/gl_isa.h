@@ -9,6 +9,7 @@
 #include "additive.h"
 #include "attention.h"
 #include "gl_common.h"
+#include "hard.h"
 
 // Accumulators of a sum, on every instruction set: so many values are computed side by side.
 #define LANES 16

@@ -67,6 +67,15 @@ typedef struct {
                                    ptrdiff_t t0, ptrdiff_t t1, REAL *dpacked, REAL *dvalue,
                                    REAL *dweight, REAL *scratch);
 
+    // hard_kernels: scratch in bytes, aligned to GL_ALIGN
+    ptrdiff_t (*hard_scratch)(ptrdiff_t D);
+    void (*hard_score_rows)(REAL *scores, ptrdiff_t ld, const FN(gl_hard) *a, ptrdiff_t head,
+                            ptrdiff_t t, ptrdiff_t m, ptrdiff_t k0, ptrdiff_t k1, void *scratch);
+    gl_result (*hard_draw_rows)(REAL *scores, ptrdiff_t ld, const FN(gl_hard) *a, ptrdiff_t head,
+                                ptrdiff_t t, ptrdiff_t m);
+    void (*hard_backward_keys)(REAL *dq, ptrdiff_t ldq, const FN(gl_hard) *a, ptrdiff_t head,
+                               ptrdiff_t k0, ptrdiff_t k1, void *scratch);
+
     // decode_kernels
     void (*decode_block)(REAL *part, REAL *p, const REAL *q, const REAL *k, const REAL *v,
                          REAL scale, ptrdiff_t n, ptrdiff_t D);

@@ -23,6 +23,7 @@
 
 #include "attention_backward_kernels.tmpl.h"
 #include "attention_kernels.tmpl.h"
+#include "hard_kernels.tmpl.h"
 
 #ifndef KERNELS
 #define KERNELS(S)                                                          \
@@ -66,6 +67,10 @@
         .categorical_sample_rows = categorical_sample_rows_##S,             \
         .categorical_rows_backward = categorical_rows_backward_##S,         \
         .categorical_kl_rows = categorical_kl_rows_##S,                     \
+        .hard_scratch = hard_scratch_##S,                                   \
+        .hard_score_rows = hard_score_rows_##S,                             \
+        .hard_draw_rows = hard_draw_rows_##S,                               \
+        .hard_backward_keys = hard_backward_keys_##S,                       \
         .decode_block = decode_block_##S,                                   \
         .decode_combine = decode_combine_##S,                               \
         .gae_columns = gae_columns_##S,                                     \

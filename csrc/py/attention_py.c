@@ -30,14 +30,8 @@ enum { ROWS = COMMON, WEIGHTS, WEIGHTS_ARGS };
     {"dropout_p", NULL, GLPY_FLOAT, 0},                                          \
     {"seed", NULL, GLPY_INT, 0}
 
-#define HEADS(i) {c.data[i], c.stride[i][0], c.stride[i][1], c.stride[i][2]}
-
-// The same where axes of length 1 serve all.
-#define SHARED(i) {c.data[i], shared(&c, i, 0), shared(&c, i, 1), shared(&c, i, 2)}
-
-static ptrdiff_t shared(const glpy_call *c, int i, int axis) {
-    return c->data[i] && GLPY_DIM(*c, c->spec[i].shape[axis]) == 1 ? 0 : c->stride[i][axis];
-}
+#define HEADS(i) GLPY_HEADS(c, i)
+#define SHARED(i) GLPY_SHARED(c, i)
 
 static ptrdiff_t blocks_in(ptrdiff_t T, ptrdiff_t block) {
     return T == 0 ? 0 : (T - 1) / block + 1;
@@ -57,7 +51,7 @@ static ptrdiff_t block_size(const glpy_call *c) {
     .scale = (TYPE)c.num[SCALE], .gate = c.data[GATE],                                        \
     .query_lengths = c.data[QUERY_LENGTHS], .key_lengths = c.data[KEY_LENGTHS],               \
     .left = c.integer[LEFT], .right = c.integer[RIGHT], .mask = SHARED(MASK),                 \
-    .blocks = c.data[BLOCKS], .block = block_size(&c), .blocks_h = shared(&c, BLOCKS, 0),     \
+    .blocks = c.data[BLOCKS], .block = block_size(&c), .blocks_h = glpy_shared(&c, BLOCKS, 0), \
     .bias = SHARED(BIAS), .slopes = c.data[SLOPES], .dropout = c.num[DROPOUT],                \
     .seed = (uint64_t)c.integer[SEED]
 
@@ -66,21 +60,14 @@ static int refuse(const glpy_call *c, const char *what, ptrdiff_t has, const cha
     return -1;
 }
 
-// Axis `axis` of argument i must have the size of `letter`, or 1.
-static int check_shared(const glpy_call *c, int i, int axis, char letter) {
-    const ptrdiff_t has = c->data[i] ? GLPY_DIM(*c, c->spec[i].shape[axis]) : 1;
-    if (has == 1 || has == GLPY_DIM(*c, letter)) return 0;
-    return glpy_refuse_size(c, i, axis, "1 or %c = %zd", letter, GLPY_DIM(*c, letter));
-}
-
 // What letters cannot say.
 static int check_options(const glpy_call *c) {
     const ptrdiff_t H = GLPY_DIM(*c, 'H'), G = GLPY_DIM(*c, 'G'), block = c->integer[BLOCK];
     if (G == 0 ? H > 0 : H % G != 0)
         return glpy_refuse_size(c, K, 1, "a divisor of H = %zd", H);
-    if (check_shared(c, MASK, 0, 'B') < 0 || check_shared(c, MASK, 1, 'H') < 0 ||
-        check_shared(c, MASK, 2, 'Q') < 0 || check_shared(c, BIAS, 0, 'B') < 0 ||
-        check_shared(c, BIAS, 1, 'H') < 0 || check_shared(c, BLOCKS, 0, 'H') < 0)
+    if (glpy_check_shared(c, MASK, 0, 'B') < 0 || glpy_check_shared(c, MASK, 1, 'H') < 0 ||
+        glpy_check_shared(c, MASK, 2, 'Q') < 0 || glpy_check_shared(c, BIAS, 0, 'B') < 0 ||
+        glpy_check_shared(c, BIAS, 1, 'H') < 0 || glpy_check_shared(c, BLOCKS, 0, 'H') < 0)
         return -1;
     if (c->integer[LEFT] < -1) return refuse(c, "left", c->integer[LEFT], "at least -1");
     if (c->integer[RIGHT] < -1) return refuse(c, "right", c->integer[RIGHT], "at least -1");

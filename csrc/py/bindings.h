@@ -10,7 +10,10 @@
     {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL, #name "(" signature ")\n--\n\n" doc}
 
 // Run one pass of either type on a workspace: FILL sets the struct, FN names the pass.
-#define GLPY_RUN(c, STRUCT, FN, FILL)                                                        \
+#define GLPY_RUN(c, STRUCT, FN, FILL) GLPY_RUN_TO(, c, STRUCT, FN, FILL)
+
+// The same of a pass that returns something: TO is `result =`.
+#define GLPY_RUN_TO(TO, c, STRUCT, FN, FILL)                                                 \
     do {                                                                                     \
         const int nth = gl_pool_threads();                                                   \
         const STRUCT##_f32 a32 = FILL(STRUCT##_f32, float);                                  \
@@ -20,9 +23,9 @@
         if (work == NULL) return NULL;                                                       \
         Py_BEGIN_ALLOW_THREADS                                                               \
         if ((c).is_f32)                                                                      \
-            FN##_f32(&a32, work, nth);                                                       \
+            TO FN##_f32(&a32, work, nth);                                                    \
         else                                                                                 \
-            FN##_f64(&a64, work, nth);                                                       \
+            TO FN##_f64(&a64, work, nth);                                                    \
         Py_END_ALLOW_THREADS                                                                 \
     } while (0)
 
@@ -35,6 +38,7 @@ extern PyMethodDef glpy_bernoulli_methods[];
 extern PyMethodDef glpy_categorical_methods[];
 extern PyMethodDef glpy_decode_methods[];
 extern PyMethodDef glpy_embedding_methods[];
+extern PyMethodDef glpy_hard_methods[];
 extern PyMethodDef glpy_linear_methods[];
 extern PyMethodDef glpy_loss_methods[];
 extern PyMethodDef glpy_norm_methods[];

@@ -313,6 +313,16 @@ int glpy_check_lengths(const glpy_call *c, int i, char letter, const char *expec
     return glpy_check(c, r, c->spec[i].name, expected);
 }
 
+ptrdiff_t glpy_shared(const glpy_call *c, int i, int axis) {
+    return c->data[i] && GLPY_DIM(*c, c->spec[i].shape[axis]) == 1 ? 0 : c->stride[i][axis];
+}
+
+int glpy_check_shared(const glpy_call *c, int i, int axis, char letter) {
+    const ptrdiff_t has = c->data[i] ? GLPY_DIM(*c, c->spec[i].shape[axis]) : 1;
+    if (has == 1 || has == GLPY_DIM(*c, letter)) return 0;
+    return glpy_refuse_size(c, i, axis, "1 or %c = %zd", letter, GLPY_DIM(*c, letter));
+}
+
 // The lease of each thread, freed when the thread ends.
 static _Thread_local struct {
     void *memory;

@@ -68,6 +68,18 @@ int glpy_check_blas_size(const glpy_call *c, const char *what, ptrdiff_t n);
 // exception.
 int glpy_check_lengths(const glpy_call *c, int i, char letter, const char *expected);
 
+// Data and strides of the first three axes, as the core's gl_heads_in and gl_heads_out have them.
+#define GLPY_HEADS(c, i) {(c).data[i], (c).stride[i][0], (c).stride[i][1], (c).stride[i][2]}
+
+// The same where axes of length 1 serve all: those have a stride of 0.
+#define GLPY_SHARED(c, i)                                                                     \
+    {(c).data[i], glpy_shared(&(c), i, 0), glpy_shared(&(c), i, 1), glpy_shared(&(c), i, 2)}
+
+ptrdiff_t glpy_shared(const glpy_call *c, int i, int axis);
+
+// Raise unless axis `axis` of argument i has the size of `letter`, or 1; -1 with an exception.
+int glpy_check_shared(const glpy_call *c, int i, int axis, char letter);
+
 // Raise that axis `axis` of argument i has another size than expected, a format as PyErr_Format
 // takes it; -1.
 int glpy_refuse_size(const glpy_call *c, int i, int axis, const char *expected, ...);

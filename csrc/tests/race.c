@@ -20,6 +20,7 @@
 #include "../core/gated_mlp.h"
 #include "../core/gl_isa.h"
 #include "../core/gl_pool.h"
+#include "../core/hard.h"
 #include "../core/linear.h"
 #include "../core/loss.h"
 #include "../core/norm.h"
@@ -122,6 +123,34 @@ static void run_additive(arena *m, int nth) {
     // again without the weights
     a.p = NULL;
     CALL(gl_additive_forward, &a, nth);
+}
+
+// Queries enough for a task each, then one whose keys are shared; the first draw is refused.
+static void run_hard(arena *m, int nth) {
+    enum { B = 2, T = 70, S = 75, D = 6, E = 3, LONG = 2100 };
+    static const int64_t lengths[B] = {S, 40}, all[B] = {LONG, LONG};
+    int64_t actions[B*T];
+    for (int few = 0; few < 2; few++) {
+        const ptrdiff_t Tq = few ? 1 : T, Tk = few ? LONG : S, rows = B*Tq;
+        float *uniforms = draw(m, rows);
+        gl_hard_f32 a = {
+            .heads = {.B = B, .H = 1, .G = 1, .Tq = Tq, .Tk = Tk, .D = D, .E = E, .scale = 0.25f,
+                      .q = {draw(m, rows*D), Tq*D, Tq*D, D}, .k = {draw(m, B*Tk*D), Tk*D, Tk*D, D},
+                      .v = {draw(m, B*Tk*E), Tk*E, Tk*E, E}, .key_lengths = few ? all : lengths,
+                      .left = -1, .right = few ? -1 : 0, .out = {take(m, rows*E), Tq*E, Tq*E, E},
+                      .lse = take(m, rows), .dout = {draw(m, rows*E), Tq*E, Tq*E, E},
+                      .dq = {take(m, rows*D), Tq*D, Tq*D, D},
+                      .dk = {take(m, B*Tk*D), Tk*D, Tk*D, D},
+                      .dv = {take(m, B*Tk*E), Tk*E, Tk*E, E}},
+            .uniforms = uniforms, .actions = actions, .logp = take(m, rows),
+            .entropy = take(m, rows), .dlogp = draw(m, rows), .dentropy = draw(m, rows),
+        };
+        uniforms[rows - 1] = -1;
+        CALL(gl_hard_forward, &a, nth);
+        for (ptrdiff_t i = 0; i < rows; i++) uniforms[i] = uniforms[i] < 0 ? 0.25f : uniforms[i];
+        CALL(gl_hard_forward, &a, nth);
+        CALL(gl_hard_backward, &a, nth);
+    }
 }
 
 static void run_rotary(arena *m, int nth) {
@@ -282,6 +311,7 @@ static void run_all(float *memory, int nth) {
     arena m = {memory, memory + ARENA, 1};
     run_attention(&m, nth);
     run_additive(&m, nth);
+    run_hard(&m, nth);
     run_rotary(&m, nth);
     run_heads(&m, nth);
     run_mlp(&m, nth);

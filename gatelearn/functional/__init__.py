@@ -39,6 +39,11 @@ from gatelearn.functional.categorical import (
     categorical_sample,
 )
 from gatelearn.functional.embedding import embedding, embedding_backward
+from gatelearn.functional.hard import (
+    hard_attention,
+    hard_attention_backward,
+    hard_attention_log_prob,
+)
 from gatelearn.functional.linear import linear, linear_backward
 from gatelearn.functional.loss import (
     cross_entropy,
@@ -99,6 +104,9 @@ __all__ = [
     "grad_norm",
     "gru",
     "gru_backward",
+    "hard_attention",
+    "hard_attention_backward",
+    "hard_attention_log_prob",
     "layer_norm",
     "layer_norm_backward",
     "leave_one_out",

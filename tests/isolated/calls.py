@@ -113,6 +113,15 @@ class Caller:
             if m[1] in ("float32", "float64"):
                 self.real = dtype
             self.put(name, shape, dtype)
+        elif "finite scores" in text:
+            # whichever it is: no key, one that is hidden, a score that is not finite
+            for n in ("mask", "key_lengths"):
+                self.blocks.pop(n, None)
+                self.args[n] = None
+            for n in ("query", "key"):
+                self.put(n, [max(size, 1) for size in self.args[n].shape], self.real)
+                self.args[n][...] = 0.5
+            self.args["scale"] = 0.25
         elif re.search(r"None\b|both given", text):
             for n in re.findall(r"\w+", text):
                 if n in self.args:

@@ -10,6 +10,7 @@
 #include "loss_kernels.tmpl.h"
 #include "norm_kernels.tmpl.h"
 #include "optim_kernels.tmpl.h"
+#include "plackett_luce_kernels.tmpl.h"
 #include "ppo_kernels.tmpl.h"
 #include "product_kernels.tmpl.h"
 #include "recurrent_kernels.tmpl.h"
@@ -66,6 +67,9 @@
         .categorical_sample_rows = categorical_sample_rows_##S,             \
         .categorical_rows_backward = categorical_rows_backward_##S,         \
         .categorical_kl_rows = categorical_kl_rows_##S,                     \
+        .gumbel_scores = gumbel_scores_##S,                                 \
+        .exp_sum = exp_sum_##S,                                             \
+        .exp_scaled = exp_scaled_##S,                                       \
         .decode_block = decode_block_##S,                                   \
         .decode_combine = decode_combine_##S,                               \
         .gae_columns = gae_columns_##S,                                     \

@@ -9,7 +9,8 @@ from helpers import close, same_bits
 import gatelearn as gl
 from gatelearn import nn, rl
 
-CASES = [(rl.Bernoulli(), 3), (rl.Bernoulli(bound=0.1), 3), (rl.Categorical(), 5)]
+WITH_ENTROPY = [(rl.Bernoulli(), 3), (rl.Bernoulli(bound=0.1), 3), (rl.Categorical(), 5)]
+CASES = [*WITH_ENTROPY, (rl.PlackettLuce(2), 4)]
 
 
 def problem(distribution, K, rows=2):
@@ -81,13 +82,14 @@ def test_first_gradient_of_ppo_is_unbiased(distribution, K):
 
 @pytest.mark.parametrize("distribution, K", CASES)
 def test_sampled_gradient_lies_in_its_interval(distribution, K):
-    logits, _, rewards, _ = problem(distribution, K, rows=1)
+    logits, actions, rewards, _ = problem(distribution, K, rows=1)
     exact = rl.exact_gradient(logits, distribution, lambda a: rewards)[0]
     S = 20000
     many = np.repeat(logits, S, 0)
     drawn, logp = distribution.draw(many, np.random.default_rng(0))
     close(logp, distribution.log_prob(many, drawn))
-    index = drawn if drawn.ndim == 1 else drawn @ (1 << np.arange(K)[::-1])
+    same = drawn[:, None] == actions
+    index = (same if same.ndim == 2 else same.all(-1)).argmax(1)
     each = distribution.gradient(many, drawn, rewards[index, 0])
     error = each.std(0) / np.sqrt(S)
     assert np.all(np.abs(each.mean(0) - exact) < 5 * error)
@@ -96,7 +98,7 @@ def test_sampled_gradient_lies_in_its_interval(distribution, K):
     np.testing.assert_allclose(whole[0], -exact, atol=5 * error.max())
 
 
-@pytest.mark.parametrize("distribution, K", CASES)
+@pytest.mark.parametrize("distribution, K", WITH_ENTROPY)
 def test_entropy_bonus_is_the_gradient_of_entropy(distribution, K):
     logits, actions, _, _ = problem(distribution, K)
     drawn = rows_of(actions[1], 2)[None]
@@ -107,7 +109,7 @@ def test_entropy_bonus_is_the_gradient_of_entropy(distribution, K):
     assert metrics["loss"] == pytest.approx(-0.3 * distribution.entropy(logits).mean())
 
 
-@pytest.mark.parametrize("distribution, K", CASES)
+@pytest.mark.parametrize("distribution, K", WITH_ENTROPY)
 def test_interface_of_distributions(distribution, K):
     logits, actions, _, p = problem(distribution, K, rows=1)
     assert p.sum() == pytest.approx(1)
@@ -124,6 +126,27 @@ def test_interface_of_distributions(distribution, K):
     assert distribution.kl(logits, other)[0] == pytest.approx((p * np.log(p / q)).sum())
     dp, dq = distribution.kl_gradient(np.ones(1), logits, other)
     assert dp.shape == dq.shape == logits.shape
+
+
+def test_interface_of_rankings():
+    distribution = rl.PlackettLuce(2)
+    logits, actions, _, p = problem(distribution, 4, rows=1)
+    assert p.sum() == pytest.approx(1) and len(actions) == 12
+    assert repr(distribution) == "PlackettLuce(2)"
+    best = distribution.mode(logits)
+    assert distribution.log_prob(logits, best)[0] == pytest.approx(np.log(p.max()))
+    assert distribution.mode([[0, 1, -np.inf, 1]]).tolist() == [[1, 3]]
+    drawn = distribution.sample(logits, np.random.default_rng(3))
+    same_bits(drawn, distribution.draw(logits, np.random.default_rng(3))[0])
+    assert drawn.shape == (1, 2) and not distribution.gradient(logits, drawn, None).any()
+    for call in (lambda: distribution.entropy(logits), lambda: distribution.evaluate(logits, drawn),
+                 lambda: distribution.gradient(logits, drawn, None, np.ones(1))):
+        with pytest.raises(NotImplementedError, match=r"the entropy of PlackettLuce\(2\) has no c"):
+            call()
+    for call in (lambda: distribution.kl(logits, logits),
+                 lambda: distribution.kl_gradient(np.ones(1), logits, logits)):
+        with pytest.raises(NotImplementedError, match=r"the divergence of PlackettLuce\(2\) has"):
+            call()
 
 
 # each bit says whether a random linear function of the observation is positive
@@ -221,6 +244,45 @@ def test_resumes_to_the_same_bits(make, step):
         with pytest.raises(ValueError, match=message):
             resumed.load_state(bad)
     same_bits(whole.policy.network.params, resumed.policy.network.params)
+
+
+# the two largest of five random linear functions of the observation, in order
+SCORES = np.random.default_rng(8).standard_normal((6, 5)).astype(np.float32)
+
+
+def ranking_step(learner, rng):
+    x = rng.standard_normal((32, 6)).astype(np.float32)
+    best = np.argsort(-(x @ SCORES), 1)[:, :2]
+    if isinstance(learner, rl.Reinforce):
+        actions, _ = learner.act(x, rng, samples=4)
+        rewards = (actions == best).mean(-1, dtype=np.float32)
+        return rewards.mean(), learner.update(x, actions, rewards)
+    actions, logp, _ = learner.act(x, rng)
+    rewards = (actions == best).mean(-1, dtype=np.float32)
+    rollout = rl.Rollout(x, actions, logp, advantages=rewards - rewards.mean())
+    return rewards.mean(), learner.update(rollout, rng)
+
+
+@pytest.mark.parametrize("make", [
+    lambda: rl.Reinforce(network(5), rl.PlackettLuce(2), rl.ReinforceConfig(lr=1e-2)),
+    lambda: rl.PPO(network(5), None, rl.PlackettLuce(2), rl.PPOConfig(lr=1e-2))])
+def test_learns_rankings_and_reports_no_entropy(make):
+    learner, rng = make(), np.random.default_rng(0)
+    rewards = []
+    for _ in range(150):
+        reward, metrics = ranking_step(learner, rng)
+        rewards.append(reward)
+        assert "entropy" not in metrics and all(np.isfinite(v) for v in metrics.values())
+    assert np.mean(rewards[:10]) < 0.4 and np.mean(rewards[-10:]) > 0.7
+
+
+@pytest.mark.parametrize("make", [
+    lambda: rl.Reinforce(network(5), rl.PlackettLuce(2),
+                         rl.ReinforceConfig(entropy_coefficient=0.1)),
+    lambda: rl.PPO(network(5), None, rl.PlackettLuce(2), rl.PPOConfig(entropy_coefficient=0.1))])
+def test_an_entropy_bonus_of_rankings_is_refused(make):
+    with pytest.raises(NotImplementedError, match="the entropy of PlackettLuce"):
+        ranking_step(make(), np.random.default_rng(0))
 
 
 def test_ratio_is_one_on_the_first_minibatch():
@@ -326,6 +388,17 @@ def test_errors_name_argument_has_and_expected():
         rl.reinforce_gradient(zeros, zeros[None].astype(int), np.zeros((2, 4)), rl.Bernoulli())
     with pytest.raises(ValueError, match=r"bound is 0\.5, expected 0 <= bound < 0\.5"):
         rl.Bernoulli(bound=0.5)
+    with pytest.raises(ValueError, match="k is 0, expected at least 1"):
+        rl.PlackettLuce(0)
+    for call in (lambda: rl.PlackettLuce(3).mode(zeros), lambda: rl.PlackettLuce(3).enumerate(2)):
+        with pytest.raises(ValueError, match="K is 2, expected at least k = 3"):
+            call()
+    with pytest.raises(ValueError, match="k is 3, expected at least 1 and at most K = 2"):
+        rl.PlackettLuce(3).sample(zeros, rng)
+    with pytest.raises(ValueError, match=r"actions has shape \(3, 1\), expected \(3, 2\)"):
+        rl.PlackettLuce(2).log_prob(zeros, np.zeros((3, 1), int))
+    with pytest.raises(ValueError, match="16 choices have 524160 rankings of 5, expected at mos"):
+        rl.exact_gradient(np.zeros((1, 16)), rl.PlackettLuce(5), lambda a: a[:, 0])
     with pytest.raises(ValueError, match="decay is 1, expected 0 <= decay < 1"):
         rl.MovingAverage(decay=1)
     with pytest.raises(ValueError, match=r"logits.shape\[1\] is 17, expected at most 16"):

@@ -105,6 +105,13 @@ typedef struct {
                                 const REAL *logits_p, const REAL *logits_q, ptrdiff_t N,
                                 ptrdiff_t K);
 
+    // plackett_luce_kernels
+    void (*gumbel_scores)(double *restrict score, const REAL *restrict x, const REAL *restrict u,
+                          ptrdiff_t K);
+    double (*exp_sum)(REAL *max, const REAL *x, ptrdiff_t K);
+    void (*exp_scaled)(REAL *restrict y, const REAL *restrict x, REAL max, REAL scale,
+                       ptrdiff_t K);
+
     // advantage_kernels
     void (*gae_columns)(REAL *advantages, REAL *returns, const REAL *rewards, const REAL *values,
                         const REAL *last, const REAL *final, const uint8_t *terminated,

@@ -10,6 +10,7 @@
 #include "loss_kernels.tmpl.h"
 #include "norm_kernels.tmpl.h"
 #include "optim_kernels.tmpl.h"
+#include "plackett_luce_kernels.tmpl.h"
 #include "ppo_kernels.tmpl.h"
 #include "product_kernels.tmpl.h"
 #include "recurrent_kernels.tmpl.h"
@@ -71,6 +72,9 @@
         .hard_score_rows = hard_score_rows_##S,                             \
         .hard_draw_rows = hard_draw_rows_##S,                               \
         .hard_backward_keys = hard_backward_keys_##S,                       \
+        .gumbel_scores = gumbel_scores_##S,                                 \
+        .exp_sum = exp_sum_##S,                                             \
+        .exp_scaled = exp_scaled_##S,                                       \
         .decode_block = decode_block_##S,                                   \
         .decode_combine = decode_combine_##S,                               \
         .gae_columns = gae_columns_##S,                                     \

@@ -43,6 +43,7 @@ extern PyMethodDef glpy_linear_methods[];
 extern PyMethodDef glpy_loss_methods[];
 extern PyMethodDef glpy_norm_methods[];
 extern PyMethodDef glpy_optim_methods[];
+extern PyMethodDef glpy_plackett_luce_methods[];
 extern PyMethodDef glpy_position_methods[];
 extern PyMethodDef glpy_ppo_methods[];
 extern PyMethodDef glpy_recurrent_methods[];

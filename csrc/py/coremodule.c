@@ -110,6 +110,7 @@ static int core_exec(PyObject *mod) {
         glpy_loss_methods,
         glpy_norm_methods,
         glpy_optim_methods,
+        glpy_plackett_luce_methods,
         glpy_position_methods,
         glpy_ppo_methods,
         glpy_recurrent_methods,

@@ -55,6 +55,11 @@ from gatelearn.functional.loss import (
 )
 from gatelearn.functional.norm import layer_norm, layer_norm_backward
 from gatelearn.functional.optim import adamw_step, grad_norm
+from gatelearn.functional.plackett_luce import (
+    plackett_luce_backward,
+    plackett_luce_log_prob,
+    plackett_luce_sample,
+)
 from gatelearn.functional.positions import (
     alibi_bias,
     alibi_slopes,
@@ -116,6 +121,9 @@ __all__ = [
     "log_softmax_backward",
     "lstm",
     "lstm_backward",
+    "plackett_luce_backward",
+    "plackett_luce_log_prob",
+    "plackett_luce_sample",
     "ppo_loss",
     "relu",
     "relu_backward",

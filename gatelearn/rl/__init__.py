@@ -1,7 +1,7 @@
 """Distributions, advantages and algorithms. Nothing here knows of attention."""
 
 from gatelearn.rl.advantage import MovingAverage, gae, leave_one_out, normalise
-from gatelearn.rl.distributions import Bernoulli, Categorical, Distribution
+from gatelearn.rl.distributions import Bernoulli, Categorical, Distribution, PlackettLuce
 from gatelearn.rl.exact import exact_gradient, expected_reward
 from gatelearn.rl.ppo import PPO, PPOConfig, explained_variance
 from gatelearn.rl.reinforce import Reinforce, ReinforceConfig, reinforce_gradient
@@ -15,6 +15,7 @@ __all__ = [
     "Minibatch",
     "MovingAverage",
     "PPOConfig",
+    "PlackettLuce",
     "Reinforce",
     "ReinforceConfig",
     "Rollout",

@@ -7,6 +7,7 @@ independent; all leading axes are rows.
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Protocol
 
 import numpy as np
@@ -16,14 +17,22 @@ from gatelearn import _core
 from gatelearn import functional as F
 from gatelearn._convert import as_flags, as_index, as_real, as_rows, check_shape
 
+# rankings that `PlackettLuce` enumerates: as many actions as 16 Bernoulli choices have
+LARGEST_COUNT = 2**16
+
 
 class Distribution(Protocol):
     """What an algorithm asks of a distribution.
 
     ``logits`` has shape (..., K) and dtype float32 or float64. `Bernoulli` actions have that shape,
     `Categorical` actions the shape of its rows, (...), which is also that of every result that
-    has one number a row.
+    has one number a row, and `PlackettLuce` actions (..., k).
+
+    Where `has_entropy` is False, entropy and divergence have no closed form: `entropy`, `evaluate`,
+    `kl` and a `dentropy` raise NotImplementedError.
     """
+
+    has_entropy: bool = True
 
     def draw(self, logits: NDArray, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
         """Return actions and their log-probability, from one uniform number a choice."""
@@ -186,3 +195,98 @@ class Categorical(Distribution):
 
     def enumerate(self, K: int) -> NDArray:
         return np.arange(K)
+
+
+class PlackettLuce(Distribution):
+    """A ranking of k out of K choices without replacement, such as which memories to keep.
+
+    Each place goes to one of the choices that are left, with the softmax of their logits. A logit
+    of ``-inf`` masks its choice. Actions have shape (..., k), best first. Entropy and divergence
+    have no closed form, so learners report none, and an entropy bonus is refused.
+
+    Parameters
+    ----------
+    k : int
+        How many are ranked, at least 1.
+
+    Raises
+    ------
+    ValueError
+        If `k` is out of range; where logits are given, also if it exceeds K.
+
+    Examples
+    --------
+    >>> d = PlackettLuce(2)
+    >>> logits = np.array([[0.0, 2.0, 1.0]])
+    >>> d.mode(logits)
+    array([[1, 2]])
+    >>> np.exp(d.log_prob(logits, [[1, 2]])).round(4)
+    array([0.4863])
+    >>> d.enumerate(3).tolist()
+    [[0, 1], [0, 2], [1, 0], [1, 2], [2, 0], [2, 1]]
+    """
+
+    has_entropy = False
+
+    def __init__(self, k: int):
+        if k < 1:
+            raise ValueError(f"k is {k}, expected at least 1")
+        self.k = k
+
+    def __repr__(self) -> str:
+        return f"PlackettLuce({self.k})"
+
+    def draw(self, logits: NDArray, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+        logits = as_real(logits, "logits")
+        return F.plackett_luce_sample(logits, rng.random(logits.shape, logits.dtype), self.k)
+
+    def sample(self, logits: NDArray, rng: np.random.Generator) -> NDArray:
+        return self.draw(logits, rng)[0]
+
+    def mode(self, logits: NDArray) -> NDArray:
+        logits = as_real(logits, "logits")
+        self._check_enough(as_rows(logits, "logits").shape[1])
+        return np.argsort(-logits, -1, kind="stable")[..., :self.k]
+
+    def log_prob(self, logits: NDArray, actions: NDArray) -> NDArray:
+        return F.plackett_luce_log_prob(logits, self._rankings(logits, actions))
+
+    def entropy(self, logits: NDArray) -> NDArray:
+        raise self._unknown("entropy")
+
+    def evaluate(self, logits: NDArray, actions: NDArray) -> tuple[NDArray, NDArray]:
+        raise self._unknown("entropy")
+
+    def gradient(self, logits: NDArray, actions: NDArray, dlogp: NDArray | None,
+                 dentropy: NDArray | None = None) -> NDArray:
+        if dentropy is not None:
+            raise self._unknown("entropy")
+        if dlogp is None:
+            return np.zeros_like(as_real(logits, "logits"))
+        return F.plackett_luce_backward(logits, self._rankings(logits, actions), dlogp)
+
+    def kl(self, p_logits: NDArray, q_logits: NDArray) -> NDArray:
+        raise self._unknown("divergence")
+
+    def kl_gradient(self, dkl: NDArray, p_logits: NDArray,
+                    q_logits: NDArray) -> tuple[NDArray, NDArray]:
+        raise self._unknown("divergence")
+
+    def enumerate(self, K: int) -> NDArray:
+        self._check_enough(K)
+        count = math.perm(K, self.k)
+        if count > LARGEST_COUNT:
+            raise ValueError(f"{K} choices have {count} rankings of {self.k}, expected at most "
+                             f"{LARGEST_COUNT}")
+        return np.array(list(itertools.permutations(range(K), self.k)), np.int64)
+
+    def _check_enough(self, K: int) -> None:
+        if K < self.k:
+            raise ValueError(f"K is {K}, expected at least k = {self.k}")
+
+    def _rankings(self, logits: NDArray, actions: NDArray) -> NDArray:
+        return check_shape(as_index(actions, "actions"), "actions",
+                           (*np.shape(logits)[:-1], self.k))
+
+    def _unknown(self, what: str) -> NotImplementedError:
+        return NotImplementedError(f"the {what} of {self} has no closed form")

@@ -129,7 +129,7 @@ class PPO:
 
         Returns
         -------
-        actions : ndarray, shape (B, K) or (B,)
+        actions : ndarray, shape (B, ...)
             As the distribution has them.
         logp : ndarray, shape (B,)
         values : ndarray, shape (B,), or None
@@ -169,11 +169,11 @@ class PPO:
         -------
         dict of str to float
             Means over the minibatches that were used: ``loss``, ``policy_loss``, ``value_loss``,
-            ``entropy``, ``approx_kl`` and ``clip_fraction`` as `gatelearn.functional.ppo_loss`
-            defines them, and the norms of the gradients before clipping, ``policy_grad_norm`` and
-            ``value_grad_norm``. Also ``explained_variance``, the share of the returns' variance
-            that the old values explain (1 is all, below 0 is worse than a constant);
-            ``learning_rate``; ``steps``, the number of minibatches used.
+            ``entropy`` (where the distribution has it), ``approx_kl`` and ``clip_fraction`` as
+            `gatelearn.functional.ppo_loss` defines them, and the norms of the gradients before
+            clipping, ``policy_grad_norm`` and ``value_grad_norm``. Also ``explained_variance``, the
+            share of the returns' variance that the old values explain (1 is all, below 0 is worse
+            than a constant); ``learning_rate``; ``steps``, the number of minibatches used.
 
         Raises
         ------
@@ -217,7 +217,11 @@ class PPO:
         """Return statistics, gradients with respect to logits and values, and what was saved."""
         c = self.config
         advantages = normalise(batch.advantages) if c.normalise_advantage else batch.advantages
-        logp, entropy = self.distribution.evaluate(logits, batch.actions)
+        if self.distribution.has_entropy or c.entropy_coefficient:
+            logp, entropy = self.distribution.evaluate(logits, batch.actions)
+        else:
+            logp = self.distribution.log_prob(logits, batch.actions)
+            entropy = np.zeros_like(logp)
         value = returns = old = saved = None
         if self.value is not None:
             y, saved = self.value.network.forward(batch.observations)
@@ -227,6 +231,8 @@ class PPO:
             logp, batch.logp, advantages, entropy, value, returns, old, clip=c.clip,
             value_clip=c.value_clip or 0.0, value_coefficient=c.value_coefficient,
             entropy_coefficient=c.entropy_coefficient)
+        if not self.distribution.has_entropy:
+            del stats["entropy"]
         dlogits = self.distribution.gradient(logits, batch.actions, dlogp,
                                              dentropy if c.entropy_coefficient else None)
         return stats, dlogits, None if dvalue is None else dvalue.reshape(y.shape), saved

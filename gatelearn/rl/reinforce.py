@@ -63,7 +63,7 @@ def reinforce_gradient(logits: NDArray, actions: NDArray, rewards: ArrayLike,
     Parameters
     ----------
     logits : ndarray, shape (B, K)
-    actions : ndarray, shape (S, B, K) or (S, B)
+    actions : ndarray, shape (S, B, ...)
         S samples for each row of logits, as the distribution has them.
     rewards : array_like, shape (S, B)
     distribution : Distribution
@@ -76,8 +76,8 @@ def reinforce_gradient(logits: NDArray, actions: NDArray, rewards: ArrayLike,
     -------
     dlogits : ndarray, shape (B, K)
     metrics : dict of str to float
-        ``loss``; ``reward`` and ``entropy``, means; ``advantage_std``, the spread of what was
-        left after the baseline.
+        ``loss``; ``reward`` and, where the distribution has it, ``entropy``, means;
+        ``advantage_std``, the spread of what was left after the baseline.
 
     Raises
     ------
@@ -114,13 +114,15 @@ def reinforce_gradient(logits: NDArray, actions: NDArray, rewards: ArrayLike,
     tiled = np.broadcast_to(logits, (S, *logits.shape))
     logp = distribution.log_prob(tiled, actions)
     dlogits = distribution.gradient(tiled, actions, -advantages / rewards.size).sum(0)
-    entropy = distribution.entropy(logits)
-    loss = float(-(advantages * logp).mean() - entropy_coefficient * entropy.mean())
+    metrics = {"loss": float(-(advantages * logp).mean()), "reward": float(rewards.mean()),
+               "advantage_std": spread}
+    if distribution.has_entropy or entropy_coefficient:
+        metrics["entropy"] = float(distribution.entropy(logits).mean())
+        metrics["loss"] -= entropy_coefficient * metrics["entropy"]
     if entropy_coefficient:
         weight = np.full(B, -entropy_coefficient / B, logits.dtype)
         dlogits += distribution.gradient(logits, actions[0], None, weight)
-    return dlogits, {"loss": loss, "reward": float(rewards.mean()),
-                     "entropy": float(entropy.mean()), "advantage_std": spread}
+    return dlogits, metrics
 
 
 class Reinforce:
@@ -177,7 +179,7 @@ class Reinforce:
 
         Returns
         -------
-        actions : ndarray, shape (S, B, K) or (S, B)
+        actions : ndarray, shape (S, B, ...)
         logp : ndarray, shape (S, B)
         """
         logits, _ = self.policy.network.forward(observations)
@@ -190,7 +192,7 @@ class Reinforce:
         Parameters
         ----------
         observations : ndarray, shape (B, ...)
-        actions : ndarray, shape (S, B, K) or (S, B)
+        actions : ndarray, shape (S, B, ...)
             Drawn by `act` since the last update.
         rewards : array_like, shape (S, B)
 

@@ -130,7 +130,7 @@ class Caller:
         elif isinstance(has, np.ndarray) and not re.search("a number|an integer", text):
             self.put(name, shape, has.dtype.newbyteorder("="))
             if "at row" in text and has.dtype.kind in "iu":
-                self.args[name][...] = 0
+                self.args[name][...] = np.arange(shape[-1]) if "twice" in text else 0
             elif "at row" in text:
                 self.args[name][...] = 0.5
         elif name in self.args:

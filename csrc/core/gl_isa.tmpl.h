@@ -96,6 +96,14 @@ typedef struct {
                                 const REAL *logits_p, const REAL *logits_q, ptrdiff_t N,
                                 ptrdiff_t K);
 
+    // glimpse_kernels
+    void (*glimpse_patch)(REAL *restrict patch, const REAL *restrict image, REAL *restrict column,
+                          double row, double col, ptrdiff_t f, ptrdiff_t H, ptrdiff_t W,
+                          ptrdiff_t P);
+    void (*glimpse_patch_backward)(REAL *restrict dimage, const REAL *restrict dpatch,
+                                   REAL *restrict column, double row, double col, ptrdiff_t f,
+                                   ptrdiff_t H, ptrdiff_t W, ptrdiff_t P);
+
     // advantage_kernels
     void (*gae_columns)(REAL *advantages, REAL *returns, const REAL *rewards, const REAL *values,
                         const REAL *last, const REAL *final, const uint8_t *terminated,

@@ -7,6 +7,7 @@
 #include "categorical_kernels.tmpl.h"
 #include "decode_kernels.tmpl.h"
 #include "dropout_kernels.tmpl.h"
+#include "glimpse_kernels.tmpl.h"
 #include "loss_kernels.tmpl.h"
 #include "norm_kernels.tmpl.h"
 #include "optim_kernels.tmpl.h"
@@ -70,6 +71,8 @@
         .decode_combine = decode_combine_##S,                               \
         .gae_columns = gae_columns_##S,                                     \
         .leave_one_out_columns = leave_one_out_columns_##S,                 \
+        .glimpse_patch = glimpse_patch_##S,                                 \
+        .glimpse_patch_backward = glimpse_patch_backward_##S,               \
         .ppo_rows = ppo_rows_##S,                                           \
         .ppo_value_rows = ppo_value_rows_##S,                               \
         .rnn_step = rnn_step_##S,                                           \

@@ -39,6 +39,7 @@ from gatelearn.functional.categorical import (
     categorical_sample,
 )
 from gatelearn.functional.embedding import embedding, embedding_backward
+from gatelearn.functional.glimpse import glimpse, glimpse_backward
 from gatelearn.functional.linear import linear, linear_backward
 from gatelearn.functional.loss import (
     cross_entropy,
@@ -96,6 +97,8 @@ __all__ = [
     "gae",
     "gelu",
     "gelu_backward",
+    "glimpse",
+    "glimpse_backward",
     "grad_norm",
     "gru",
     "gru_backward",

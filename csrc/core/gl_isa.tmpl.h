@@ -96,6 +96,14 @@ typedef struct {
                                 const REAL *logits_p, const REAL *logits_q, ptrdiff_t N,
                                 ptrdiff_t K);
 
+    // gaussian_kernels
+    void (*gaussian_rows)(REAL *out, const REAL *x, const REAL *y, REAL std, REAL factor,
+                          REAL offset, ptrdiff_t N, ptrdiff_t K);
+    gl_result (*gaussian_sample_rows)(REAL *restrict actions, const REAL *mean,
+                                      const REAL *normals, REAL std, ptrdiff_t N, ptrdiff_t K);
+    void (*gaussian_rows_backward)(REAL *dmean, const REAL *dlogp, const REAL *mean,
+                                   const REAL *actions, REAL std, ptrdiff_t N, ptrdiff_t K);
+
     // glimpse_kernels
     void (*glimpse_patch)(REAL *restrict patch, const REAL *restrict image, REAL *restrict column,
                           double row, double col, ptrdiff_t f, ptrdiff_t H, ptrdiff_t W,

@@ -18,6 +18,7 @@
 #include "../core/embedding.h"
 #include "../core/gated_heads.h"
 #include "../core/gated_mlp.h"
+#include "../core/gaussian.h"
 #include "../core/gl_isa.h"
 #include "../core/gl_pool.h"
 #include "../core/glimpse.h"
@@ -278,6 +279,12 @@ static void run_policy(arena *m, int nth) {
     *take(m, 1) = (float)r.row;
     gl_bernoulli_backward_f32(take(m, B*K), logp, NULL, logits, actions, 0.05f, B, K, nth);
     gl_leave_one_out_f32(take(m, B), logp, 3, B/3, nth);
+
+    float *drawn = take(m, B*K);
+    r = gl_gaussian_sample_f32(drawn, logp, logits, uniforms, 0.5f, B, K, nth);
+    *take(m, 1) = (float)r.row;
+    gl_gaussian_backward_f32(take(m, B*K), logp, logits, drawn, 0.5f, B, K, nth);
+    gl_gaussian_kl_f32(take(m, B), logits, drawn, 0.5f, B, K, nth);
 
     float *param = draw(m, P), *grad = draw(m, P);
     const ptrdiff_t bytes = gl_grad_norm_workspace(P) * (ptrdiff_t)sizeof(double);

@@ -45,7 +45,7 @@ def glimpse(images: ArrayLike, locations: ArrayLike, size: int, scales: int = 1)
     Notes
     -----
     Only pixels under a patch are looked at: NaN elsewhere does not matter. There is no gradient
-    with respect to locations; choosing them is what REINFORCE trains.
+    with respect to locations; choosing them is what REINFORCE trains, see `gatelearn.rl.Gaussian`.
 
     References
     ----------

@@ -153,6 +153,9 @@ def test_nan_and_huge_pixels_stay_in_their_outputs(rng):
     image = rng.standard_normal((1, 1, 8, 8))
     image[0, 0, 3, 3] = np.nan
     assert np.isnan(F.glimpse(image, [[0, 0]], 4, 2)[0, :, 0]).nonzero()[0].tolist() == [0, 1]
+    # so little left of a whole place that the pixel there rounds to weight 0
+    image = np.array([[np.nan, 5], [np.nan, 6]])[None, None]
+    np.testing.assert_array_equal(F.glimpse(image, [[-2.0**-54, 0]], 2)[0, 0, 0], image[0, 0])
     big = np.full((1, 1, 8, 8), 3e38, np.float32)
     close(F.glimpse(big, [[0, 0]], 1, 3)[0, :, 0, 0, 0] / np.float32(3e38), [1, 1, 1])
     d = np.zeros((1, 1, 1, 2, 2))

@@ -1,9 +1,3 @@
-// Rows are short (a gate a head), so that elements are computed over the flat array, a buffer of
-// POINTS at a time, and summed by row afterwards.
-#ifndef POINTS
-#define POINTS 512
-#endif
-
 // The two outcomes of one variable: the likelier one (hi) and the other (lo).
 typedef struct {
     REAL p_hi, p_lo, log_hi, log_lo;
@@ -46,26 +40,6 @@ static ptrdiff_t FN(bernoulli_signs)(REAL *sign, const uint8_t *actions, ptrdiff
     return i;
 }
 
-// out_b = sum over the row of point[b, k]; a row longer than the buffer is summed in pieces.
-static inline void FN(bernoulli_sum)(REAL *out, const REAL *point, ptrdiff_t at, ptrdiff_t n,
-                                     ptrdiff_t K) {
-    if (K > POINTS) {
-        const REAL piece = FN(sum_)(point, n);
-        out[at / K] = at % K ? out[at / K] + piece : piece;
-        return;
-    }
-    for (ptrdiff_t i = 0; i < n; i += K) {
-        REAL sum = 0;
-        for (ptrdiff_t k = 0; k < K && K < LANES; k++) sum += point[i + k];
-        out[(at + i) / K] = K < LANES ? sum : FN(sum_)(point + i, K);
-    }
-}
-
-// Elements to do next: whole rows, or a piece of one long row.
-static inline ptrdiff_t FN(bernoulli_step)(ptrdiff_t at, ptrdiff_t total, ptrdiff_t K) {
-    return K > POINTS ? GL_MIN(POINTS, K - at % K) : GL_MIN(POINTS / K * K, total - at);
-}
-
 static gl_result FN(bernoulli_rows)(REAL *logp, REAL *entropy, const REAL *logits,
                                     const uint8_t *actions, REAL bound, ptrdiff_t N, ptrdiff_t K) {
     REAL sign[POINTS], lp[POINTS], h[POINTS];
@@ -75,7 +49,7 @@ static gl_result FN(bernoulli_rows)(REAL *logp, REAL *entropy, const REAL *logit
         if (entropy) entropy[b] = 0;
     }
     for (ptrdiff_t at = 0, n; at < N * K; at += n) {
-        n = FN(bernoulli_step)(at, N * K, K);
+        n = FN(points_step)(at, N * K, K);
         const ptrdiff_t bad = logp ? FN(bernoulli_signs)(sign, actions + at, n) : -1;
         if (bad >= 0) return (gl_result){GL_EVALUE, (at + bad) / K};
 
@@ -88,8 +62,8 @@ static gl_result FN(bernoulli_rows)(REAL *logp, REAL *entropy, const REAL *logit
     }
         if (bound > 0) BODY(1) else BODY(0)
 #undef BODY
-        if (logp) FN(bernoulli_sum)(logp, lp, at, n, K);
-        if (entropy) FN(bernoulli_sum)(entropy, h, at, n, K);
+        if (logp) FN(points_sum)(logp, lp, at, n, K);
+        if (entropy) FN(points_sum)(entropy, h, at, n, K);
     }
     return gl_ok();
 }
@@ -98,7 +72,7 @@ static gl_result FN(bernoulli_sample_rows)(uint8_t *actions, REAL *logp, const R
                                            const REAL *uniforms, REAL bound, ptrdiff_t N,
                                            ptrdiff_t K) {
     for (ptrdiff_t at = 0, n; at < N * K; at += n) {
-        n = FN(bernoulli_step)(at, N * K, K);
+        n = FN(points_step)(at, N * K, K);
         REAL p[POINTS];
         unsigned bad = 0;
         for (ptrdiff_t i = 0; i < n; i++) {
@@ -121,7 +95,7 @@ static gl_result FN(bernoulli_rows_backward)(REAL *dlogits, const REAL *dlogp, c
     REAL sign[POINTS], dlp[POINTS], dh[POINTS];
     for (ptrdiff_t i = 0; i < POINTS; i++) sign[i] = 1;
     for (ptrdiff_t at = 0, n; at < N * K; at += n) {
-        n = FN(bernoulli_step)(at, N * K, K);
+        n = FN(points_step)(at, N * K, K);
         const ptrdiff_t bad = dlogp ? FN(bernoulli_signs)(sign, actions + at, n) : -1;
         if (bad >= 0) return (gl_result){GL_EVALUE, (at + bad) / K};
 
@@ -154,7 +128,7 @@ static void FN(bernoulli_kl_rows)(REAL *kl, REAL *dp, REAL *dq, const REAL *dkl,
     REAL value[POINTS], slope_p[POINTS], slope_q[POINTS];
     for (ptrdiff_t b = 0; b < N && K == 0 && kl; b++) kl[b] = 0;
     for (ptrdiff_t at = 0, n; at < N * K; at += n) {
-        n = FN(bernoulli_step)(at, N * K, K);
+        n = FN(points_step)(at, N * K, K);
         const REAL *lp = logits_p + at, *lq = logits_q + at;
 
         // with p1, q1 the probabilities of 1 and a1 = log(p1 / q1), a0 = log(p0 / q0):
@@ -174,7 +148,7 @@ static void FN(bernoulli_kl_rows)(REAL *kl, REAL *dp, REAL *dq, const REAL *dkl,
     }
         if (bound > 0) BODY(1) else BODY(0)
 #undef BODY
-        if (kl) FN(bernoulli_sum)(kl, value, at, n, K);
+        if (kl) FN(points_sum)(kl, value, at, n, K);
         for (ptrdiff_t i = 0, w; i < n && (dp || dq); i += w) {
             const REAL g = dkl[(at + i) / K];
             w = GL_MIN(K - (at + i) % K, n - i);

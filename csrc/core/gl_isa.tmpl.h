@@ -112,6 +112,22 @@ typedef struct {
     void (*exp_scaled)(REAL *restrict y, const REAL *restrict x, REAL max, REAL scale,
                        ptrdiff_t K);
 
+    // gaussian_kernels
+    void (*gaussian_rows)(REAL *out, const REAL *x, const REAL *y, REAL std, REAL factor,
+                          REAL offset, ptrdiff_t N, ptrdiff_t K);
+    gl_result (*gaussian_sample_rows)(REAL *restrict actions, const REAL *mean,
+                                      const REAL *normals, REAL std, ptrdiff_t N, ptrdiff_t K);
+    void (*gaussian_rows_backward)(REAL *dmean, const REAL *dlogp, const REAL *mean,
+                                   const REAL *actions, REAL std, ptrdiff_t N, ptrdiff_t K);
+
+    // glimpse_kernels
+    void (*glimpse_patch)(REAL *restrict patch, const REAL *restrict image, REAL *restrict column,
+                          double row, double col, ptrdiff_t f, ptrdiff_t H, ptrdiff_t W,
+                          ptrdiff_t P);
+    void (*glimpse_patch_backward)(REAL *restrict dimage, const REAL *restrict dpatch,
+                                   REAL *restrict column, double row, double col, ptrdiff_t f,
+                                   ptrdiff_t H, ptrdiff_t W, ptrdiff_t P);
+
     // advantage_kernels
     void (*gae_columns)(REAL *advantages, REAL *returns, const REAL *rewards, const REAL *values,
                         const REAL *last, const REAL *final, const uint8_t *terminated,

@@ -1,5 +1,6 @@
 // Every hot topic, in one type. A new topic is included here and named in KERNELS.
 #include "gl_math.tmpl.h"
+#include "points_kernels.tmpl.h"
 
 #include "activation_kernels.tmpl.h"
 #include "advantage_kernels.tmpl.h"
@@ -7,6 +8,8 @@
 #include "categorical_kernels.tmpl.h"
 #include "decode_kernels.tmpl.h"
 #include "dropout_kernels.tmpl.h"
+#include "gaussian_kernels.tmpl.h"
+#include "glimpse_kernels.tmpl.h"
 #include "loss_kernels.tmpl.h"
 #include "norm_kernels.tmpl.h"
 #include "optim_kernels.tmpl.h"
@@ -79,6 +82,11 @@
         .decode_combine = decode_combine_##S,                               \
         .gae_columns = gae_columns_##S,                                     \
         .leave_one_out_columns = leave_one_out_columns_##S,                 \
+        .gaussian_rows = gaussian_rows_##S,                                 \
+        .gaussian_sample_rows = gaussian_sample_rows_##S,                   \
+        .gaussian_rows_backward = gaussian_rows_backward_##S,               \
+        .glimpse_patch = glimpse_patch_##S,                                 \
+        .glimpse_patch_backward = glimpse_patch_backward_##S,               \
         .ppo_rows = ppo_rows_##S,                                           \
         .ppo_value_rows = ppo_value_rows_##S,                               \
         .rnn_step = rnn_step_##S,                                           \

@@ -38,6 +38,8 @@ extern PyMethodDef glpy_bernoulli_methods[];
 extern PyMethodDef glpy_categorical_methods[];
 extern PyMethodDef glpy_decode_methods[];
 extern PyMethodDef glpy_embedding_methods[];
+extern PyMethodDef glpy_gaussian_methods[];
+extern PyMethodDef glpy_glimpse_methods[];
 extern PyMethodDef glpy_hard_methods[];
 extern PyMethodDef glpy_linear_methods[];
 extern PyMethodDef glpy_loss_methods[];

@@ -105,6 +105,8 @@ static int core_exec(PyObject *mod) {
         glpy_categorical_methods,
         glpy_decode_methods,
         glpy_embedding_methods,
+        glpy_gaussian_methods,
+        glpy_glimpse_methods,
         glpy_hard_methods,
         glpy_linear_methods,
         glpy_loss_methods,

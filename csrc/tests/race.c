@@ -18,8 +18,10 @@
 #include "../core/embedding.h"
 #include "../core/gated_heads.h"
 #include "../core/gated_mlp.h"
+#include "../core/gaussian.h"
 #include "../core/gl_isa.h"
 #include "../core/gl_pool.h"
+#include "../core/glimpse.h"
 #include "../core/hard.h"
 #include "../core/linear.h"
 #include "../core/loss.h"
@@ -283,6 +285,17 @@ static void run_loss(arena *m, int nth) {
     gl_softmax_forward_f32(logits, logits, N, V, nth);
 }
 
+static void run_glimpse(arena *m, int nth) {
+    enum { B = 9, N = 2, S = 3, C = 2, H = 11, W = 14, P = 6 };
+    float *images = draw(m, B*C*H*W), *locations = draw(m, B*N*2);
+    float *patches = take(m, B*N*S*C*P*P);
+    const ptrdiff_t bytes = gl_glimpse_workspace_f32(W, nth);
+    void *work = scratch(bytes);
+    gl_glimpse_forward_f32(patches, images, locations, work, B, N, S, C, H, W, P, nth);
+    gl_glimpse_backward_f32(images, patches, locations, work, B, N, S, C, H, W, P, nth);
+    release(work, bytes);
+}
+
 // A step of training by policy gradient; the first draw is refused, from several tasks at once.
 static void run_policy(arena *m, int nth) {
     enum { B = 3000, K = 9, P = 40000 };
@@ -295,6 +308,12 @@ static void run_policy(arena *m, int nth) {
     *take(m, 1) = (float)r.row;
     gl_bernoulli_backward_f32(take(m, B*K), logp, NULL, logits, actions, 0.05f, B, K, nth);
     gl_leave_one_out_f32(take(m, B), logp, 3, B/3, nth);
+
+    float *drawn = take(m, B*K);
+    r = gl_gaussian_sample_f32(drawn, logp, logits, uniforms, 0.5f, B, K, nth);
+    *take(m, 1) = (float)r.row;
+    gl_gaussian_backward_f32(take(m, B*K), logp, logits, drawn, 0.5f, B, K, nth);
+    gl_gaussian_kl_f32(take(m, B), logits, drawn, 0.5f, B, K, nth);
 
     float *param = draw(m, P), *grad = draw(m, P);
     const ptrdiff_t bytes = gl_grad_norm_workspace(P) * (ptrdiff_t)sizeof(double);
@@ -320,6 +339,7 @@ static void run_all(float *memory, int nth) {
     run_linear(&m, nth);
     run_recurrent(&m, nth);
     run_loss(&m, nth);
+    run_glimpse(&m, nth);
     run_policy(&m, nth);
 #ifdef GL_ASAN
     ASAN_UNPOISON_MEMORY_REGION(memory, ARENA * sizeof(float));

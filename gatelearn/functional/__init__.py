@@ -39,6 +39,15 @@ from gatelearn.functional.categorical import (
     categorical_sample,
 )
 from gatelearn.functional.embedding import embedding, embedding_backward
+from gatelearn.functional.gaussian import (
+    gaussian_backward,
+    gaussian_entropy,
+    gaussian_kl,
+    gaussian_kl_backward,
+    gaussian_log_prob,
+    gaussian_sample,
+)
+from gatelearn.functional.glimpse import glimpse, glimpse_backward
 from gatelearn.functional.hard import (
     hard_attention,
     hard_attention_backward,
@@ -104,8 +113,16 @@ __all__ = [
     "embedding",
     "embedding_backward",
     "gae",
+    "gaussian_backward",
+    "gaussian_entropy",
+    "gaussian_kl",
+    "gaussian_kl_backward",
+    "gaussian_log_prob",
+    "gaussian_sample",
     "gelu",
     "gelu_backward",
+    "glimpse",
+    "glimpse_backward",
     "grad_norm",
     "gru",
     "gru_backward",

@@ -1,7 +1,13 @@
 """Distributions, advantages and algorithms. Nothing here knows of attention."""
 
 from gatelearn.rl.advantage import MovingAverage, gae, leave_one_out, normalise
-from gatelearn.rl.distributions import Bernoulli, Categorical, Distribution, PlackettLuce
+from gatelearn.rl.distributions import (
+    Bernoulli,
+    Categorical,
+    Distribution,
+    Gaussian,
+    PlackettLuce,
+)
 from gatelearn.rl.exact import exact_gradient, expected_reward
 from gatelearn.rl.ppo import PPO, PPOConfig, explained_variance
 from gatelearn.rl.reinforce import Reinforce, ReinforceConfig, reinforce_gradient
@@ -12,6 +18,7 @@ __all__ = [
     "Bernoulli",
     "Categorical",
     "Distribution",
+    "Gaussian",
     "Minibatch",
     "MovingAverage",
     "PPOConfig",

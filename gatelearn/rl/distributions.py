@@ -25,8 +25,9 @@ class Distribution(Protocol):
     """What an algorithm asks of a distribution.
 
     ``logits`` has shape (..., K) and dtype float32 or float64. `Bernoulli` actions have that shape,
-    `Categorical` actions the shape of its rows, (...), which is also that of every result that
-    has one number a row, and `PlackettLuce` actions (..., k).
+    `Gaussian` actions that shape and dtype, `Categorical` actions the shape of its rows, (...),
+    which is also that of every result that has one number a row, and `PlackettLuce` actions
+    (..., k).
 
     Where `has_entropy` is False, entropy and divergence have no closed form: `entropy`, `evaluate`,
     `kl` and a `dentropy` raise NotImplementedError.
@@ -35,7 +36,7 @@ class Distribution(Protocol):
     has_entropy: bool = True
 
     def draw(self, logits: NDArray, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
-        """Return actions and their log-probability, from one uniform number a choice."""
+        """Return actions and their log-probability, from one random number a choice."""
 
     def sample(self, logits: NDArray, rng: np.random.Generator) -> NDArray:
         """Return actions only."""
@@ -195,6 +196,84 @@ class Categorical(Distribution):
 
     def enumerate(self, K: int) -> NDArray:
         return np.arange(K)
+
+
+class Gaussian(Distribution):
+    """A vector of independent real numbers, such as the coordinates of a glimpse.
+
+    The logits are their means; the deviation is fixed [1]_, so that the entropy is a constant and
+    has no gradient. What `log_prob` gives is the logarithm of a density.
+
+    Parameters
+    ----------
+    std : float
+        Deviation of every number, above 0.
+
+    Raises
+    ------
+    ValueError
+        If `std` is not above 0 and finite.
+
+    References
+    ----------
+    .. [1] V. Mnih, N. Heess, A. Graves and K. Kavukcuoglu, "Recurrent Models of Visual Attention",
+       NIPS 2014.
+
+    Examples
+    --------
+    >>> d = Gaussian(std=0.5)
+    >>> means = np.array([[0.0, 1.0]])
+    >>> d.log_prob(means, [[0.0, 1.0]]).round(3), d.log_prob(means, [[0.5, 1.0]]).round(3)
+    (array([-0.452]), array([-0.952]))
+    >>> d.gradient(means, [[0.5, 1.0]], [1.0])
+    array([[2., 0.]])
+    >>> d.sample(means, np.random.default_rng(0)).shape
+    (1, 2)
+    """
+
+    def __init__(self, std: float):
+        if not 0 < std < math.inf:
+            raise ValueError(f"std is {std}, expected above 0 and finite")
+        self.std = std
+
+    def __repr__(self) -> str:
+        return f"Gaussian(std={self.std})"
+
+    def draw(self, logits: NDArray, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+        logits = as_real(logits, "logits")
+        return F.gaussian_sample(logits, rng.standard_normal(logits.shape, logits.dtype), self.std)
+
+    def sample(self, logits: NDArray, rng: np.random.Generator) -> NDArray:
+        return self.draw(logits, rng)[0]
+
+    def mode(self, logits: NDArray) -> NDArray:
+        return np.array(logits)
+
+    def log_prob(self, logits: NDArray, actions: NDArray) -> NDArray:
+        return F.gaussian_log_prob(logits, actions, self.std)
+
+    def entropy(self, logits: NDArray) -> NDArray:
+        return F.gaussian_entropy(logits, self.std)
+
+    def evaluate(self, logits: NDArray, actions: NDArray) -> tuple[NDArray, NDArray]:
+        return self.log_prob(logits, actions), self.entropy(logits)
+
+    def gradient(self, logits: NDArray, actions: NDArray, dlogp: NDArray | None,
+                 dentropy: NDArray | None = None) -> NDArray:
+        if dlogp is None:
+            return np.zeros_like(as_real(logits, "logits"))
+        return F.gaussian_backward(logits, actions, dlogp, self.std)
+
+    def kl(self, p_logits: NDArray, q_logits: NDArray) -> NDArray:
+        return F.gaussian_kl(p_logits, q_logits, self.std)
+
+    def kl_gradient(self, dkl: NDArray, p_logits: NDArray,
+                    q_logits: NDArray) -> tuple[NDArray, NDArray]:
+        return F.gaussian_kl_backward(dkl, p_logits, q_logits, self.std)
+
+    def enumerate(self, K: int) -> NDArray:
+        raise TypeError("Gaussian has no finite list of actions, expected Bernoulli or Categorical "
+                        "where all are enumerated")
 
 
 class PlackettLuce(Distribution):

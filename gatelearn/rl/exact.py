@@ -32,6 +32,8 @@ def expected_reward(logits: ArrayLike, distribution: Distribution,
 
     Raises
     ------
+    TypeError
+        If the distribution has no finite list of actions.
     ValueError
         If K is too large, or the rewards have another shape.
 
@@ -63,6 +65,8 @@ def exact_gradient(logits: ArrayLike, distribution: Distribution,
 
     Raises
     ------
+    TypeError
+        If the distribution has no finite list of actions.
     ValueError
         If K is too large, or the rewards have another shape.
 

@@ -125,7 +125,7 @@ class PPO:
         ----------
         observations : ndarray, shape (B, ...)
         rng : numpy.random.Generator
-            One uniform number a choice is drawn from it.
+            One random number a choice is drawn from it.
 
         Returns
         -------

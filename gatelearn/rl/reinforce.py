@@ -173,7 +173,7 @@ class Reinforce:
         ----------
         observations : ndarray, shape (B, ...)
         rng : numpy.random.Generator
-            One uniform number a choice is drawn from it.
+            One random number a choice is drawn from it.
         samples : int
             S, how many for each.
 

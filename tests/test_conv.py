@@ -184,34 +184,24 @@ def test_gradients_keep_their_accuracy_over_many_images():
     x, dout = np.full((4000, 1, 6, 6), 0.1, np.float32), np.full((4000, 1, 5, 5), 0.3, np.float32)
     _, dweight, dbias = F.conv2d_backward(dout, x, np.ones((1, 1, 2, 2), np.float32))
     places, d, v = 100_000, float(dout[0, 0, 0, 0]), float(x[0, 0, 0, 0])
-    np.testing.assert_allclose(dweight, places * d * v, rtol=2e-5)
-    np.testing.assert_allclose(dbias, places * d, rtol=2e-5)
+    # one running sum would be off by 8e-4
+    np.testing.assert_allclose(dweight, places * d * v, rtol=1e-4)
+    np.testing.assert_allclose(dbias, places * d, rtol=1e-4)
 
 
 @pytest.mark.parametrize("case", CASES[:14])
 def test_agrees_with_pytorch(rng, case):
     torch = pytest.importorskip("torch")
-    x, weight, bias, dout, options = inputs(rng, np.float64, *case)
-
-    def of_torch(dtype):
-        leaves = [torch.tensor(a.astype(dtype), requires_grad=True) for a in (x, weight, bias)]
-        y = torch.nn.functional.conv2d(*leaves, **options)
-        y.backward(torch.tensor(dout.astype(dtype)))
-        return [y.detach().numpy(), *(t.grad.numpy() for t in leaves)]
-
-    def ours(dtype):
-        a, w, b, d = (v.astype(dtype) for v in (x, weight, bias, dout))
-        return [F.conv2d(a, w, b, **options), *F.conv2d_backward(d, a, w, **options)]
-
-    exact = of_torch(np.float64)
-    for got, theirs, e in zip(ours(np.float32), of_torch(np.float32), exact, strict=True):
-        near(got, e)
-        # no less accurate than PyTorch, beyond a few units in the last place
-        scale = float(np.abs(e).max())
-        error, other = (float(np.abs(a - e).max()) / scale for a in (got, theirs))
-        assert error <= 3 * other + 5e-7
-    for got, e in zip(ours(np.float64), exact, strict=True):
-        near(got, e)
+    *arrays, dout, options = inputs(rng, np.float64, *case)
+    leaves = [torch.tensor(a, requires_grad=True) for a in arrays]
+    y = torch.nn.functional.conv2d(*leaves, **options)
+    y.backward(torch.tensor(dout))
+    expected = [y.detach().numpy(), *(leaf.grad.numpy() for leaf in leaves)]
+    for dtype, error in ((np.float32, 3e-6), (np.float64, 1e-13)):
+        x, weight, bias, d = (a.astype(dtype) for a in (*arrays, dout))
+        got = F.conv2d(x, weight, bias, **options), *F.conv2d_backward(d, x, weight, **options)
+        for g, e in zip(got, expected, strict=True):
+            assert np.abs(g - e).max() <= error * np.abs(e).max()
 
 
 def test_errors_name_argument_has_and_expected(rng):

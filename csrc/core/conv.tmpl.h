@@ -41,7 +41,7 @@ static FN(conv_job) FN(conv_start)(const FN(gl_conv2d) *a) {
 }
 
 // patches = what rows p0 <= p < p1 of the output see of one image x.
-static void FN(unfold)(REAL *patches, const REAL *x, const FN(gl_conv2d) *a, ptrdiff_t p0,
+static void FN(unfold)(REAL *restrict patches, const REAL *restrict x, const FN(gl_conv2d) *a, ptrdiff_t p0,
                        ptrdiff_t p1) {
     const ptrdiff_t Q = a->Q, n = (p1 - p0)*Q, step = a->stride[1];
     for (ptrdiff_t c = 0; c < a->C; c++, x += a->H*a->W)
@@ -54,15 +54,19 @@ static void FN(unfold)(REAL *patches, const REAL *x, const FN(gl_conv2d) *a, ptr
                     const ptrdiff_t h = p*a->stride[0] + k - a->padding[0];
                     const ptrdiff_t at = h*a->W + l - a->padding[1];
                     REAL *to = patches + (p - p0)*Q;
-                    for (ptrdiff_t q = qs.from; q < qs.to; q++) to[q] = x[at + q*step];
+                    // a loop of its own is vectorised
+                    if (step == 1)
+                        for (ptrdiff_t q = qs.from; q < qs.to; q++) to[q] = x[at + q];
+                    else
+                        for (ptrdiff_t q = qs.from; q < qs.to; q++) to[q] = x[at + q*step];
                 }
             }
         }
 }
 
 // forward: patches = unfold(x), so dx += dpatches where each came from
-static void FN(unfold_backward)(REAL *dx, const REAL *dpatches, const FN(gl_conv2d) *a,
-                                ptrdiff_t p0, ptrdiff_t p1) {
+static void FN(unfold_backward)(REAL *restrict dx, const REAL *restrict dpatches,
+                                const FN(gl_conv2d) *a, ptrdiff_t p0, ptrdiff_t p1) {
     const ptrdiff_t Q = a->Q, n = (p1 - p0)*Q, step = a->stride[1];
     for (ptrdiff_t c = 0; c < a->C; c++, dx += a->H*a->W)
         for (ptrdiff_t k = 0; k < a->K; k++) {
@@ -73,7 +77,11 @@ static void FN(unfold_backward)(REAL *dx, const REAL *dpatches, const FN(gl_conv
                     const ptrdiff_t h = p*a->stride[0] + k - a->padding[0];
                     const ptrdiff_t at = h*a->W + l - a->padding[1];
                     const REAL *from = dpatches + (p - p0)*Q;
-                    for (ptrdiff_t q = qs.from; q < qs.to; q++) dx[at + q*step] += from[q];
+                    // a loop of its own is vectorised
+                    if (step == 1)
+                        for (ptrdiff_t q = qs.from; q < qs.to; q++) dx[at + q] += from[q];
+                    else
+                        for (ptrdiff_t q = qs.from; q < qs.to; q++) dx[at + q*step] += from[q];
                 }
             }
         }

@@ -35,7 +35,7 @@ asan: $(ASAN)/race
 	rm -rf $(ASAN)/gatelearn-new
 	$(ASAN_ENV) $(PYTEST) -p no:cacheprovider --ignore tests/test_package.py --ignore tests/test_notebooks.py
 	$(ASAN_ENV) GATELEARN_BLAS=none $(PYTEST) -p no:cacheprovider \
-	    tests/test_attention.py tests/test_attention_nan.py tests/test_checker.py \
+	    tests/test_attention.py tests/test_attention_nan.py tests/test_checker.py tests/test_conv.py \
 	    tests/test_gated.py tests/test_linear.py tests/test_nn.py tests/test_transformer.py
 
 # Only C: a Python with the sanitizer preloaded does not come up.

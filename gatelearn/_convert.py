@@ -143,3 +143,24 @@ def as_weights(w: Any, name: str, shape: tuple[int, ...],
     """Return one weight a row as a flat array; None stays None."""
     return None if w is None else check_shape(as_real(w, name, dtype=dtype), name,
                                               shape).reshape(-1)
+
+
+def as_pair(value: Any, name: str, *, least: int) -> tuple[int, int]:
+    """Return a pair of integers as it is, one integer as two of them; each at least `least`."""
+    pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+    if len(pair) != 2 or not all(isinstance(n, (int, np.integer)) for n in pair):
+        raise TypeError(f"{name} is {value!r}, expected an integer or a pair of integers")
+    if min(pair) < least:
+        raise ValueError(f"{name} is {value!r}, expected at least {least}")
+    return int(pair[0]), int(pair[1])
+
+
+def window_counts(size: tuple[int, ...], kernel: tuple[int, ...], name: str,
+                  stride: tuple[int, int], padding: tuple[int, int]) -> tuple[int, int]:
+    """Return along height and width how many windows a padded image has; `name` is the kernel's."""
+    padded = tuple(n + 2*p for n, p in zip(size, padding, strict=True))
+    if min(kernel) < 1 or any(k > n for k, n in zip(kernel, padded, strict=True)):
+        raise ValueError(f"{name} is {kernel}, expected at least (1, 1) and at most the padded "
+                         f"image, {padded}")
+    P, Q = ((n - k) // s + 1 for n, k, s in zip(padded, kernel, stride, strict=True))
+    return P, Q

@@ -14,6 +14,7 @@
 #include "../core/advantage.h"
 #include "../core/attention.h"
 #include "../core/bernoulli.h"
+#include "../core/conv.h"
 #include "../core/decode.h"
 #include "../core/embedding.h"
 #include "../core/gated_heads.h"
@@ -25,6 +26,7 @@
 #include "../core/hard.h"
 #include "../core/linear.h"
 #include "../core/loss.h"
+#include "../core/max_pool.h"
 #include "../core/norm.h"
 #include "../core/optim.h"
 #include "../core/position.h"
@@ -274,6 +276,24 @@ static void run_recurrent(arena *m, int nth) {
     }
 }
 
+static void run_images(arena *m, int nth) {
+    enum { N = 18, C = 3, H = 11, W = 9, O = 5, K = 4, L = 3, P = 5, Q = 9 };
+    gl_conv2d_f32 a = {
+        .N = N, .C = C, .H = H, .W = W, .O = O, .K = K, .L = L, .P = P, .Q = Q, .stride = {2, 1},
+        .padding = {1, 1}, .x = draw(m, N*C*H*W), .weight = draw(m, O*C*K*L), .bias = draw(m, O),
+        .y = take(m, N*O*P*Q), .dy = draw(m, N*O*P*Q), .dx = take(m, N*C*H*W),
+        .dweight = take(m, O*C*K*L), .dbias = take(m, O),
+    };
+    CALL(gl_conv2d_forward, &a, nth);
+    CALL(gl_conv2d_backward, &a, nth);
+
+    enum { M = 400, R = 6, S = 5 };  // planes, height and width of the pooled ones
+    const gl_window window = {.kernel = {2, 3}, .stride = {2, 2}, .padding = {1, 1}};
+    int64_t index[M*R*S];
+    gl_max_pool2d_forward_f32(take(m, M*R*S), index, draw(m, M*H*W), window, M, H, W, R, S, nth);
+    gl_max_pool2d_backward_f32(take(m, M*H*W), draw(m, M*R*S), index, M, H, W, R, S, nth);
+}
+
 static void run_loss(arena *m, int nth) {
     enum { N = 900, V = 37, C = 5 };
     int64_t targets[N];
@@ -338,6 +358,7 @@ static void run_all(float *memory, int nth) {
     run_norm(&m, nth);
     run_linear(&m, nth);
     run_recurrent(&m, nth);
+    run_images(&m, nth);
     run_loss(&m, nth);
     run_glimpse(&m, nth);
     run_policy(&m, nth);

@@ -38,6 +38,7 @@ from gatelearn.functional.categorical import (
     categorical_log_prob,
     categorical_sample,
 )
+from gatelearn.functional.conv import conv2d, conv2d_backward
 from gatelearn.functional.embedding import embedding, embedding_backward
 from gatelearn.functional.gaussian import (
     gaussian_backward,
@@ -62,6 +63,7 @@ from gatelearn.functional.loss import (
     softmax,
     softmax_backward,
 )
+from gatelearn.functional.max_pool import max_pool2d, max_pool2d_backward
 from gatelearn.functional.norm import layer_norm, layer_norm_backward
 from gatelearn.functional.optim import adamw_step, grad_norm
 from gatelearn.functional.plackett_luce import (
@@ -108,6 +110,8 @@ __all__ = [
     "categorical_kl_backward",
     "categorical_log_prob",
     "categorical_sample",
+    "conv2d",
+    "conv2d_backward",
     "cross_entropy",
     "cross_entropy_backward",
     "embedding",
@@ -138,6 +142,8 @@ __all__ = [
     "log_softmax_backward",
     "lstm",
     "lstm_backward",
+    "max_pool2d",
+    "max_pool2d_backward",
     "plackett_luce_backward",
     "plackett_luce_log_prob",
     "plackett_luce_sample",

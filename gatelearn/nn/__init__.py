@@ -4,6 +4,7 @@ from gatelearn.nn.alignment import AdditiveAttention, DotAttention, Multiplicati
 from gatelearn.nn.attention import MultiHeadAttention
 from gatelearn.nn.base import Layer, Residual, Sequential, check_layer
 from gatelearn.nn.cache import KVCache
+from gatelearn.nn.convolution import Conv2d, Flatten, MaxPool2d
 from gatelearn.nn.gated import GatedHeads, GatedMLP
 from gatelearn.nn.layers import (
     GELU,
@@ -29,8 +30,10 @@ __all__ = [
     "AdditiveAttention",
     "Bidirectional",
     "Block",
+    "Conv2d",
     "DotAttention",
     "Embedding",
+    "Flatten",
     "GatedHeads",
     "GatedMLP",
     "KVCache",
@@ -38,6 +41,7 @@ __all__ = [
     "LayerNorm",
     "LearnedPositions",
     "Linear",
+    "MaxPool2d",
     "MultiHeadAttention",
     "MultiplicativeAttention",
     "ReLU",

@@ -104,6 +104,16 @@ class Caller:
             for n, value in self.args.items():
                 if isinstance(value, np.ndarray) and int(m[1]) in value.shape:
                     self.put(n, [size if s == int(m[1]) else s for s in value.shape], value.dtype)
+        elif name in self.args and (m := re.search(
+                r"is -?\d+, expected (?:(\d+) to (\d+)|at least (\d+))$", text)):
+            # a size of one axis, or a number, within bounds
+            low = int(m[1] or m[3])
+            n = int(self.rng.integers(low, min(int(m[2] or low + 2), low + 2) + 1))
+            if axis := re.search(r"shape\[(\d+)\]", text):
+                self.put(name, [n if d == int(axis[1]) else s for d, s in enumerate(shape)],
+                         has.dtype)
+            else:
+                self.args[name] = n
         elif m := re.search(r"dimensions, expected (\d+)", text):
             self.put(name, [self.size() for _ in range(int(m[1]))], has.dtype)
         elif "expected a NumPy array" in text:

@@ -97,6 +97,16 @@ def check_shape(a: NDArray, name: str, shape: tuple[int, ...]) -> NDArray:
     return a
 
 
+def check_finite(a: NDArray, name: str) -> NDArray:
+    """Return `a`; raise FloatingPointError that names its first NaN or infinity."""
+    finite = np.isfinite(a)
+    if not finite.all():
+        i = tuple(int(n) for n in np.argwhere(~finite)[0])
+        raise FloatingPointError(f"{name}[{', '.join(map(str, i))}] is {a[i]}, expected a finite "
+                                 "number")
+    return a
+
+
 def out_array(out: NDArray | None, shape: tuple[int, ...], dtype: np.dtype, name: str = "out", *,
               strided: bool = False) -> NDArray:
     """Return `out` if it matches exactly, or a new array if it is None.

@@ -1,12 +1,33 @@
-"""Distributions, advantages and algorithms. Nothing here knows of attention."""
+"""Distributions, advantages, estimators of gradients, algorithms. None knows of attention."""
 
-from gatelearn.rl.advantage import MovingAverage, gae, leave_one_out, normalise
+from gatelearn.rl.advantage import gae, leave_one_out, normalise
+from gatelearn.rl.baselines import (
+    Baseline,
+    BatchMean,
+    LearnedBaseline,
+    LeaveOneOut,
+    MovingAverage,
+    SelfCritical,
+)
 from gatelearn.rl.distributions import (
     Bernoulli,
     Categorical,
     Distribution,
     Gaussian,
     PlackettLuce,
+)
+from gatelearn.rl.estimators import (
+    Estimator,
+    EstimatorReport,
+    Exact,
+    GumbelSoftmax,
+    HalfSoft,
+    RelaxedReward,
+    Reward,
+    ScoreFunction,
+    SquaredDistance,
+    StraightThrough,
+    estimator_report,
 )
 from gatelearn.rl.exact import exact_gradient, expected_reward
 from gatelearn.rl.ppo import PPO, PPOConfig, explained_variance
@@ -15,17 +36,33 @@ from gatelearn.rl.rollout import Minibatch, Rollout
 
 __all__ = [
     "PPO",
+    "Baseline",
+    "BatchMean",
     "Bernoulli",
     "Categorical",
     "Distribution",
+    "Estimator",
+    "EstimatorReport",
+    "Exact",
     "Gaussian",
+    "GumbelSoftmax",
+    "HalfSoft",
+    "LearnedBaseline",
+    "LeaveOneOut",
     "Minibatch",
     "MovingAverage",
     "PPOConfig",
     "PlackettLuce",
     "Reinforce",
     "ReinforceConfig",
+    "RelaxedReward",
+    "Reward",
     "Rollout",
+    "ScoreFunction",
+    "SelfCritical",
+    "SquaredDistance",
+    "StraightThrough",
+    "estimator_report",
     "exact_gradient",
     "expected_reward",
     "explained_variance",

@@ -68,7 +68,28 @@ class Distribution(Protocol):
         """Return every action that K logits allow, one a row."""
 
 
-class Bernoulli(Distribution):
+class RelaxedDistribution(Distribution):
+    """A distribution whose actions are zeros and ones, between which one may pass smoothly."""
+
+    def weights(self, logits: NDArray, actions: NDArray) -> NDArray:
+        """Return actions as numbers 0 and 1 of the shape and dtype of `logits`."""
+
+    def mean(self, logits: NDArray) -> NDArray:
+        """Return the mean of `weights`: the probability of each choice."""
+
+    def mean_gradient(self, logits: NDArray, dmean: NDArray) -> NDArray:
+        """Return the gradient of ``sum(dmean * mean)``."""
+
+    def relax(self, logits: NDArray, temperature: float,
+              rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+        """Return sampled actions, and weights in [0, 1] that near theirs as temperature falls."""
+
+    def relax_gradient(self, logits: NDArray, relaxed: NDArray, drelaxed: NDArray,
+                       temperature: float) -> NDArray:
+        """Return the gradient of ``sum(drelaxed * relaxed)``, the noise of `relax` held fixed."""
+
+
+class Bernoulli(RelaxedDistribution):
     """A vector of independent 0-or-1 choices, such as which gates are open.
 
     Parameters
@@ -97,7 +118,7 @@ class Bernoulli(Distribution):
     def __init__(self, bound: float = 0.0):
         if not 0 <= bound < 0.5:
             raise ValueError(f"bound is {bound}, expected 0 <= bound < 0.5")
-        self.bound = bound
+        self.bound = float(bound)
 
     def __repr__(self) -> str:
         return f"Bernoulli(bound={self.bound})"
@@ -140,8 +161,36 @@ class Bernoulli(Distribution):
     def enumerate(self, K: int) -> NDArray:
         return np.array(list(itertools.product((0, 1), repeat=K)), np.uint8).reshape(2**K, K)
 
+    def weights(self, logits: NDArray, actions: NDArray) -> NDArray:
+        return np.asarray(actions, logits.dtype)
 
-class Categorical(Distribution):
+    def mean(self, logits: NDArray) -> NDArray:
+        return F.sigmoid(logits) * (1 - 2 * self.bound) + self.bound
+
+    def mean_gradient(self, logits: NDArray, dmean: NDArray) -> NDArray:
+        return F.sigmoid_backward(dmean, F.sigmoid(logits)) * (1 - 2 * self.bound)
+
+    def relax(self, logits: NDArray, temperature: float,
+              rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+        # an action is 1 where its log-odds exceed logistic noise; without a bound those are logits
+        odds = logits
+        if self.bound:
+            p = self.mean(logits)
+            odds = np.log(p) - np.log1p(-p)
+        noisy = odds + rng.logistic(size=logits.shape).astype(logits.dtype)
+        return self.mode(noisy), F.sigmoid(noisy / temperature)
+
+    def relax_gradient(self, logits: NDArray, relaxed: NDArray, drelaxed: NDArray,
+                       temperature: float) -> NDArray:
+        # relaxed = sigmoid((odds(logits) + noise) / temperature)
+        dodds = F.sigmoid_backward(drelaxed, relaxed) / temperature
+        if not self.bound:
+            return dodds
+        p = self.mean(logits)
+        return self.mean_gradient(logits, dodds / (p * (1 - p)))
+
+
+class Categorical(RelaxedDistribution):
     """One choice of K, such as where to look next. A logit of ``-inf`` masks its choice.
 
     Examples
@@ -197,6 +246,27 @@ class Categorical(Distribution):
     def enumerate(self, K: int) -> NDArray:
         return np.arange(K)
 
+    def weights(self, logits: NDArray, actions: NDArray) -> NDArray:
+        weights = np.zeros_like(logits)
+        np.put_along_axis(weights, np.asarray(actions)[..., None], 1, -1)
+        return weights
+
+    def mean(self, logits: NDArray) -> NDArray:
+        return F.softmax(logits)
+
+    def mean_gradient(self, logits: NDArray, dmean: NDArray) -> NDArray:
+        return F.softmax_backward(dmean, F.softmax(logits))
+
+    def relax(self, logits: NDArray, temperature: float,
+              rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+        # the largest of logits plus Gumbel noise is a sample
+        noisy = logits + rng.gumbel(size=logits.shape).astype(logits.dtype)
+        return self.mode(noisy), F.softmax(noisy / temperature)
+
+    def relax_gradient(self, logits: NDArray, relaxed: NDArray, drelaxed: NDArray,
+                       temperature: float) -> NDArray:
+        # relaxed = softmax((logits + noise) / temperature)
+        return F.softmax_backward(drelaxed, relaxed) / temperature
 
 class Gaussian(Distribution):
     """A vector of independent real numbers, such as the coordinates of a glimpse.

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gatelearn._convert import as_real, as_rows
-from gatelearn.rl.distributions import Distribution
+from gatelearn._convert import as_real
+from gatelearn.rl.distributions import Categorical, Distribution
 
 LARGEST_K = 16
 
@@ -20,7 +20,7 @@ def expected_reward(logits: ArrayLike, distribution: Distribution,
     Parameters
     ----------
     logits : array_like, shape (B, K)
-        K at most 16.
+        K at most 16, but for `Categorical`, which has K actions only.
     distribution : Distribution
     reward_fn : callable
         Given all A actions, ``distribution.enumerate(K)``, returns their rewards: shape (A,), or
@@ -53,7 +53,7 @@ def exact_gradient(logits: ArrayLike, distribution: Distribution,
     Parameters
     ----------
     logits : array_like, shape (B, K)
-        K at most 16.
+        As in `expected_reward`.
     distribution : Distribution
     reward_fn : callable
         As in `expected_reward`.
@@ -82,20 +82,32 @@ def exact_gradient(logits: ArrayLike, distribution: Distribution,
 def _enumerate(logits, distribution, reward_fn):
     logits = as_real(logits, "logits", ndim=2)
     B, K = logits.shape
-    if K > LARGEST_K:
+    categorical = isinstance(distribution, Categorical)
+    if K > LARGEST_K and not categorical:
         raise ValueError(f"logits.shape[1] is {K}, expected at most {LARGEST_K}")
     actions = distribution.enumerate(K)
+    A = len(actions)
     rewards = as_real(reward_fn(actions), "rewards", dtype=logits.dtype)
-    if rewards.shape not in ((len(actions),), (len(actions), B)):
-        raise ValueError(f"rewards has shape {rewards.shape}, expected ({len(actions)},) or "
-                         f"({len(actions)}, {B})")
-    rewards = np.broadcast_to(as_rows(rewards[:, None] if rewards.ndim == 1 else rewards,
-                                      "rewards"), (len(actions), B))
+    if rewards.shape not in ((A,), (A, B)):
+        raise ValueError(f"rewards has shape {rewards.shape}, expected ({A},) or ({A}, {B})")
+    # (B, A)
+    rewards = np.broadcast_to(rewards if rewards.ndim == 2 else rewards[:, None], (A, B)).T
+    if categorical:
+        # an action a logit: d p[a] / d logits[k] = p[a] * ([a == k] - p[k]) sums up at once
+        p = distribution.mean(logits)
+        weight = _weight(p, rewards)
+        value = weight.sum(1)
+        return value, weight - p * value[:, None]
+
     value, gradient = np.empty(B, logits.dtype), np.empty_like(logits)
     for b in range(B):
-        tiled = np.tile(logits[b], (len(actions), 1))
-        p = np.exp(distribution.log_prob(tiled, actions))
-        weight = np.where(p > 0, p * rewards[:, b], 0)
+        tiled = np.tile(logits[b], (A, 1))
+        weight = _weight(np.exp(distribution.log_prob(tiled, actions)), rewards[b])
         value[b] = weight.sum()
         gradient[b] = distribution.gradient(tiled, actions, weight).sum(0)
     return value, gradient
+
+
+def _weight(p, rewards):
+    """Probability times reward; what is impossible may have any reward."""
+    return np.multiply(p, rewards, out=np.zeros(p.shape, p.dtype), where=p != 0)

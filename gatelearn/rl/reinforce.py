@@ -10,11 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from gatelearn import nn
 from gatelearn._convert import as_real, check_shape
-from gatelearn.rl.advantage import leave_one_out, normalise
+from gatelearn.rl.advantage import normalise
+from gatelearn.rl.baselines import Baseline, as_baseline
 from gatelearn.rl.distributions import Distribution
 from gatelearn.rl.learner import Learner, check_state, learning_rate
-
-BASELINES = ("none", "mean", "loo")
 
 
 @dataclass(frozen=True)
@@ -23,10 +22,11 @@ class ReinforceConfig:
 
     Parameters
     ----------
-    baseline : {"loo", "mean", "none"}, default "loo"
-        What is taken from each reward: the mean of the other samples of the same input, the mean
-        of all rewards, or nothing (where the caller has done it). Only "mean" is biased, by a
-        factor of 1 - 1 / (S * B).
+    baseline : str or Baseline, default "loo"
+        What is taken from each reward: "loo", the mean of the other samples of the same input;
+        "mean", that of all rewards; "self-critical", the reward of the likeliest action; "none",
+        nothing (where the caller has done it); or an object such as `MovingAverage`, whose state
+        the learner then keeps. Only "mean" is biased, by a factor of 1 - 1 / (S * B).
     lr : float, default 1e-3
         Learning rate.
     anneal : int, optional
@@ -39,7 +39,7 @@ class ReinforceConfig:
         Longest gradient; None is no limit.
     """
 
-    baseline: str = "loo"
+    baseline: str | Baseline = "loo"
     lr: float = 1e-3
     anneal: int | None = None
     entropy_coefficient: float = 0.0
@@ -47,12 +47,12 @@ class ReinforceConfig:
     max_grad_norm: float | None = 0.5
 
     def __post_init__(self):
-        if self.baseline not in BASELINES:
-            raise ValueError(f"baseline is {self.baseline!r}, expected one of {BASELINES}")
+        as_baseline(self.baseline)
 
 
 def reinforce_gradient(logits: NDArray, actions: NDArray, rewards: ArrayLike,
-                       distribution: Distribution, *, baseline: str = "loo",
+                       distribution: Distribution, *, baseline: str | Baseline = "loo",
+                       observations: NDArray | None = None, greedy: NDArray | None = None,
                        normalise_advantage: bool = False, entropy_coefficient: float = 0.0,
                        ) -> tuple[NDArray, dict[str, float]]:
     """Gradient of the REINFORCE loss [1]_ with respect to logits.
@@ -67,8 +67,10 @@ def reinforce_gradient(logits: NDArray, actions: NDArray, rewards: ArrayLike,
         S samples for each row of logits, as the distribution has them.
     rewards : array_like, shape (S, B)
     distribution : Distribution
-    baseline : {"loo", "mean", "none"}, default "loo"
+    baseline : str or Baseline, default "loo"
         As in `ReinforceConfig`.
+    observations, greedy : ndarray, optional
+        What some baselines need, as `Baseline.advantages` has them.
     normalise_advantage : bool, default False
     entropy_coefficient : float, default 0
 
@@ -82,7 +84,8 @@ def reinforce_gradient(logits: NDArray, actions: NDArray, rewards: ArrayLike,
     Raises
     ------
     ValueError
-        If shapes differ, the baseline is unknown, or is "loo" with one sample.
+        If shapes differ, the baseline is unknown or lacks what it needs, or is "loo" with one
+        sample.
 
     References
     ----------
@@ -100,20 +103,13 @@ def reinforce_gradient(logits: NDArray, actions: NDArray, rewards: ArrayLike,
     rewards = as_real(rewards, "rewards", dtype=logits.dtype, ndim=2)
     S, B = rewards.shape
     check_shape(logits, "logits", (B, logits.shape[-1]))
-    if baseline == "loo":
-        advantages = leave_one_out(rewards)
-    elif baseline in BASELINES:
-        advantages = rewards - rewards.mean() if baseline == "mean" else rewards
-    else:
-        raise ValueError(f"baseline is {baseline!r}, expected one of {BASELINES}")
+    advantages = as_baseline(baseline).advantages(rewards, observations, greedy)
     spread = float(advantages.std())
     if normalise_advantage:
         advantages = normalise(advantages)
 
-    # the same logits for each sample: gradients of the samples add up
-    tiled = np.broadcast_to(logits, (S, *logits.shape))
-    logp = distribution.log_prob(tiled, actions)
-    dlogits = distribution.gradient(tiled, actions, -advantages / rewards.size).sum(0)
+    dlogits = weighted_scores(logits, actions, -advantages / rewards.size, distribution)
+    logp = distribution.log_prob(np.broadcast_to(logits, (S, *logits.shape)), actions)
     metrics = {"loss": float(-(advantages * logp).mean()), "reward": float(rewards.mean()),
                "advantage_std": spread}
     if distribution.has_entropy or entropy_coefficient:
@@ -123,6 +119,14 @@ def reinforce_gradient(logits: NDArray, actions: NDArray, rewards: ArrayLike,
         weight = np.full(B, -entropy_coefficient / B, logits.dtype)
         dlogits += distribution.gradient(logits, actions[0], None, weight)
     return dlogits, metrics
+
+
+def weighted_scores(logits: NDArray, actions: NDArray, weights: NDArray,
+                    distribution: Distribution) -> NDArray:
+    """Return the sum over S samples of weight times gradient of log-probability, (B, K)."""
+    # the same logits for each sample: gradients of the samples add up
+    tiled = np.broadcast_to(logits, (len(weights), *logits.shape))
+    return distribution.gradient(tiled, actions, weights).sum(0)
 
 
 class Reinforce:
@@ -163,6 +167,7 @@ class Reinforce:
         self.policy = Learner(policy)
         self.distribution = distribution
         self.config = config or ReinforceConfig()
+        self.baseline = as_baseline(self.config.baseline)
         self.updates = 0
 
     def act(self, observations: NDArray, rng: np.random.Generator,
@@ -185,8 +190,8 @@ class Reinforce:
         logits, _ = self.policy.network.forward(observations)
         return self.distribution.draw(np.broadcast_to(logits, (samples, *logits.shape)), rng)
 
-    def update(self, observations: NDArray, actions: NDArray,
-               rewards: ArrayLike) -> dict[str, float]:
+    def update(self, observations: NDArray, actions: NDArray, rewards: ArrayLike,
+               greedy: NDArray | None = None) -> dict[str, float]:
         """Take one step.
 
         Parameters
@@ -195,6 +200,8 @@ class Reinforce:
         actions : ndarray, shape (S, B, ...)
             Drawn by `act` since the last update.
         rewards : array_like, shape (S, B)
+        greedy : ndarray, shape (B,), optional
+            Rewards of the likeliest actions, where the baseline is "self-critical".
 
         Returns
         -------
@@ -205,15 +212,16 @@ class Reinforce:
         Raises
         ------
         ValueError
-            If shapes differ, or the baseline is "loo" with one sample.
+            If shapes differ, the baseline is "loo" with one sample, or `greedy` is missing.
         FloatingPointError
             If the gradient is NaN or infinite.
         """
         c = self.config
         logits, saved = self.policy.network.forward(observations)
         dlogits, metrics = reinforce_gradient(
-            logits, actions, rewards, self.distribution, baseline=c.baseline,
-            normalise_advantage=c.normalise_advantage, entropy_coefficient=c.entropy_coefficient)
+            logits, actions, rewards, self.distribution, baseline=self.baseline,
+            observations=observations, greedy=greedy, normalise_advantage=c.normalise_advantage,
+            entropy_coefficient=c.entropy_coefficient)
         lr = learning_rate(c.lr, self.updates, c.anneal)
         norm = self.policy.descend(dlogits, saved, lr, c.max_grad_norm)
         self.updates += 1
@@ -227,9 +235,11 @@ class Reinforce:
         Returns
         -------
         dict of str to ndarray or int
-            ``updates``, and ``policy.params``, ``policy.m``, ``policy.v``, ``policy.step``.
+            ``updates``, and ``policy.params``, ``policy.m``, ``policy.v``, ``policy.step``; what
+            the baseline has learned, as ``baseline.`` and its own names.
         """
-        return {"updates": self.updates, **self.policy.state("policy")}
+        baseline = {f"baseline.{key}": value for key, value in self.baseline.state().items()}
+        return {"updates": self.updates, **self.policy.state("policy"), **baseline}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from what `state` returned, to the same bits.
@@ -246,3 +256,5 @@ class Reinforce:
         check_state(self.state(), state)
         self.updates = int(state["updates"])
         self.policy.load_state("policy", state)
+        self.baseline.load_state({key.removeprefix("baseline."): value
+                                  for key, value in state.items() if key.startswith("baseline.")})

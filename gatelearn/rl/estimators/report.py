@@ -47,6 +47,7 @@ class EstimatorReport:
 
     def table(self) -> Any:
         """Return the rows as a `gatelearn.runs.Table`."""
+        # here, not above: tables and figures come after `rl` in the order of imports
         from gatelearn.runs import Table
         return Table(self.rows)
 

@@ -422,6 +422,9 @@ def test_a_reward_that_cannot_be_relaxed_is_named(name):
 
     with pytest.raises(TypeError, match=r"reward hits has no method relaxed\(weights\), expected"):
         EVERY[name](K).gradient(logits, distribution, hits, np.random.default_rng(0), 2)
+    with pytest.raises(TypeError, match=r"distribution is PlackettLuce\(2\), expected Bern"):
+        EVERY[name](K).gradient(logits, rl.PlackettLuce(2), rl.SquaredDistance(target),
+                                np.random.default_rng(0), 2)
 
     class Wrong(rl.SquaredDistance):
         def relaxed(self, weights):

@@ -40,7 +40,7 @@ class BackboneConfig:
 class GatesConfig:
     """Training of the gates over a frozen backbone, and of its baselines."""
 
-    updates: int = 400
+    updates: int = 800
     """PPO updates of a controller; also the gradient steps of the sigmoid baseline."""
     texts: int = 48
     """Texts an update."""

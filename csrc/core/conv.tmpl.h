@@ -41,8 +41,8 @@ static FN(conv_job) FN(conv_start)(const FN(gl_conv2d) *a) {
 }
 
 // patches = what rows p0 <= p < p1 of the output see of one image x.
-static void FN(unfold)(REAL *restrict patches, const REAL *restrict x, const FN(gl_conv2d) *a, ptrdiff_t p0,
-                       ptrdiff_t p1) {
+static void FN(unfold)(REAL *restrict patches, const REAL *restrict x, const FN(gl_conv2d) *a,
+                       ptrdiff_t p0, ptrdiff_t p1) {
     const ptrdiff_t Q = a->Q, n = (p1 - p0)*Q, step = a->stride[1];
     for (ptrdiff_t c = 0; c < a->C; c++, x += a->H*a->W)
         for (ptrdiff_t k = 0; k < a->K; k++) {

@@ -32,7 +32,7 @@
 #include "../core/position.h"
 #include "../core/recurrent.h"
 
-enum { CALLERS = 4, TURNS = 4, NTH = 3, ARENA = 1 << 20, GAP = 32 };
+enum { CALLERS = 4, TURNS = 4, NTH = 3, ARENA = 1 << 21, GAP = 32 };
 
 // Memory of one caller: what is filled counts as a result.
 typedef struct {

@@ -6,8 +6,6 @@
 // Elements a task, at least one row.
 enum { ELEMENTS = 4096 };
 
-static ptrdiff_t task_rows(ptrdiff_t K) { return GL_MAX(1, ELEMENTS / GL_MAX(1, K)); }
-
 #define REAL float
 #define SUFFIX f32
 #include "categorical.tmpl.h"

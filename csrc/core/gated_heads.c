@@ -5,7 +5,6 @@
 #include "gl_blas.h"
 #include "gl_isa.h"
 #include "gl_pool.h"
-#include "gl_runs.h"
 
 // Chunks at most and rows of one at least: fixed, so that sums do not depend on the threads.
 enum { CHUNKS = 16, CHUNK_ROWS = 128 };

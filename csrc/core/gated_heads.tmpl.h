@@ -51,12 +51,11 @@ static ptrdiff_t FN(open_width)(const REAL *gate, ptrdiff_t H, ptrdiff_t D) {
 static const REAL *FN(gather_heads)(REAL *to, const REAL *w, const REAL *gate, ptrdiff_t wide,
                                     ptrdiff_t N, ptrdiff_t H, ptrdiff_t D) {
     if (wide == H*D) return w;
-    REAL *column = to;
-    FOR_RUNS(h0, h1, gate, 1, H) {
-        const ptrdiff_t n = (h1 - h0)*D;
+    for (ptrdiff_t h = 0, at = 0; h < H; h++) {
+        if (gate[h] == 0) continue;
         for (ptrdiff_t i = 0; i < N; i++)
-            memcpy(column + i*wide, w + i*H*D + h0*D, (size_t)n * sizeof(REAL));
-        column += n;
+            memcpy(to + i*wide + at, w + (i*H + h)*D, (size_t)D * sizeof(REAL));
+        at += D;
     }
     return to;
 }

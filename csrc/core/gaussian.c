@@ -8,8 +8,6 @@
 // Elements a task, at least one row.
 enum { ELEMENTS = 4096 };
 
-static ptrdiff_t task_rows(ptrdiff_t K) { return GL_MAX(1, ELEMENTS / GL_MAX(1, K)); }
-
 // Log-density of K variables at their mean: -K log(std sqrt(2 pi)).
 static double log_scale(double std, ptrdiff_t K) {
     return -(double)K * (log(std) + 0.91893853320467274178);

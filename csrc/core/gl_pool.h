@@ -18,6 +18,17 @@ typedef void gl_task_fn(void *arg, ptrdiff_t task, int worker);
 // Where the pool is busy with another caller's work, all tasks run on the calling thread.
 void gl_pool_run(gl_task_fn *fn, void *arg, ptrdiff_t ntasks, int nth);
 
+// Rows of a task of about so many values, at least one.
+static inline ptrdiff_t gl_task_rows(ptrdiff_t values, ptrdiff_t width) {
+    return GL_MAX(1, values / GL_MAX(1, width));
+}
+
+// A task over rows (B, K) of a job that has `rows` a task: first row, number of rows, first value.
+#define GL_TASK_ROWS(JOB)                                                                   \
+    JOB *j = arg;                                                                           \
+    const ptrdiff_t i = task * j->rows, n = GL_MIN(j->rows, j->B - i), at = i * j->K;       \
+    (void)worker
+
 // The lowest row that any task refused, with its status, in one word.
 typedef struct {
     atomic_ptrdiff_t key;

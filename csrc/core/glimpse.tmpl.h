@@ -53,7 +53,7 @@ static gl_result FN(glimpse_run)(FN(glimpse_job) *job, int nth) {
 
     // gradients of one image meet in one task, in their order
     const ptrdiff_t outputs = job->S * job->C * job->P * job->P;
-    job->rows = job->patches ? GL_MAX(1, OUTPUTS / GL_MAX(1, outputs)) : job->N;
+    job->rows = job->patches ? gl_task_rows(OUTPUTS, outputs) : job->N;
     job->scratch = gl_carve_size(job->W, sizeof(REAL));
     gl_pool_run(FN(glimpse_task), job, GL_CEIL_DIV(rows, job->rows), nth);
     return checked;

@@ -3,10 +3,8 @@
 #include "gl_isa.h"
 #include "gl_pool.h"
 
-// Rows a task: about this many values.
+// Values a task, at least one row.
 enum { CHUNK = 16384 };
-
-static ptrdiff_t rows_a_task(ptrdiff_t V) { return GL_MAX(1, CHUNK / GL_MAX(1, V)); }
 
 static gl_result check_targets(const int64_t *targets, int64_t ignore_index, ptrdiff_t N,
                                ptrdiff_t V) {

@@ -20,7 +20,7 @@ static void FN(softmax_task)(void *arg, ptrdiff_t task, int worker) {
 
 static void FN(softmax_run)(FN(loss_job) job, int nth) {
     if (job.V == 0) return;
-    job.rows = rows_a_task(job.V);
+    job.rows = gl_task_rows(CHUNK, job.V);
     gl_pool_run(FN(softmax_task), &job, GL_CEIL_DIV(job.N, job.rows), nth);
 }
 
@@ -61,7 +61,7 @@ gl_result FN(gl_cross_entropy)(REAL *loss, REAL *dlogits, const REAL *logits,
     if (checked.status != GL_OK) return checked;
     FN(loss_job) job = {.loss = loss, .out = dlogits, .x = logits, .targets = targets,
                         .dloss = dloss, .ignore_index = ignore_index, .N = N, .V = V,
-                        .rows = rows_a_task(V)};
+                        .rows = gl_task_rows(CHUNK, V)};
     gl_pool_run(FN(cross_entropy_task), &job, GL_CEIL_DIV(N, job.rows), nth);
     return gl_ok();
 }

@@ -7,10 +7,6 @@
 // Values of x a task, at least one plane.
 enum { VALUES = 1 << 15 };
 
-static ptrdiff_t planes_a_task(ptrdiff_t H, ptrdiff_t W) {
-    return GL_MAX(1, VALUES / GL_MAX(1, H*W));
-}
-
 #define REAL float
 #define SUFFIX f32
 #include "max_pool.tmpl.h"

@@ -47,7 +47,7 @@ void FN(gl_max_pool2d_forward)(REAL *y, int64_t *index, const REAL *x, gl_window
                                int nth) {
     if (M == 0) return;
     FN(max_pool_job) job = {.y = y, .index = index, .x = x, .window = window, .M = M, .H = H,
-                            .W = W, .P = P, .Q = Q, .planes = planes_a_task(H, W)};
+                            .W = W, .P = P, .Q = Q, .planes = gl_task_rows(VALUES, H*W)};
     gl_pool_run(FN(max_pool_task), &job, GL_CEIL_DIV(M, job.planes), nth);
 }
 
@@ -73,7 +73,7 @@ gl_result FN(gl_max_pool2d_backward)(REAL *dx, const REAL *dy, const int64_t *in
     if (M == 0) return gl_ok();
     gl_refused refused = GL_NONE_REFUSED;
     FN(max_pool_job) job = {.dx = dx, .dy = dy, .from = index, .M = M, .H = H, .W = W, .P = P,
-                            .Q = Q, .planes = planes_a_task(H, W), .refused = &refused};
+                            .Q = Q, .planes = gl_task_rows(VALUES, H*W), .refused = &refused};
     gl_pool_run(FN(max_pool_backward_task), &job, GL_CEIL_DIV(M, job.planes), nth);
     return gl_refused_result(&refused);
 }

@@ -42,7 +42,7 @@ static void FN(ranking_task)(void *arg, ptrdiff_t task, int worker) {
 }
 
 static gl_result FN(run)(FN(ranking_job) *job, int nth) {
-    job->rows = GL_MAX(1, ELEMENTS / job->K);
+    job->rows = gl_task_rows(ELEMENTS, job->K);
     job->scratch = FN(scratch_size)(job->K, job->R);
     gl_pool_run(FN(ranking_task), job, GL_CEIL_DIV(job->B, job->rows), nth);
     return gl_refused_result(&job->refused);

@@ -167,7 +167,7 @@ def test_names_in_the_figure_cover_nothing():
     figure = rl.estimator_report(logits, reward, rl.Categorical(), repeats=50).figure()
     (axes,) = figure.axes
     renderer = drawn(figure)
-    boxes = [plots._text_box(text, renderer) for text in axes.texts]
+    boxes = [plots.figure.text_box(text, renderer) for text in axes.texts]
     assert not overlaps(boxes)
 
 

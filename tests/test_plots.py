@@ -103,7 +103,7 @@ def test_score_vs_open_names_every_method_once_and_readably(table):
     axes = figure.axes[0]
     assert sorted(texts(axes)) == sorted(table.where(task="overall")["method"])
     renderer = drawn(figure)
-    assert not overlaps([plots._text_box(text, renderer) for text in axes.texts])
+    assert not overlaps([plots.figure.text_box(text, renderer) for text in axes.texts])
     dashed = [line for line in axes.lines if line.get_linestyle() == "--"]
     assert [line.get_ydata()[0] for line in dashed] == [0.972]
 
@@ -129,8 +129,8 @@ def test_learning_curves(rows):
 
 
 def test_running_mean():
-    assert plots._running_mean([1, 2, 3, 4], 1).tolist() == [1, 2, 3, 4]
-    assert plots._running_mean([1, 2, 3, 4], 3).tolist() == [1.5, 2, 3, 3.5]
+    assert plots.figure.running_mean([1, 2, 3, 4], 1).tolist() == [1, 2, 3, 4]
+    assert plots.figure.running_mean([1, 2, 3, 4], 3).tolist() == [1.5, 2, 3, 3.5]
 
 
 def test_scaling():
@@ -144,7 +144,7 @@ def test_scaling():
 def test_styles_differ_in_grey():
     from matplotlib.colors import to_rgb
 
-    styles = [plots._style(i) for i in range(7)]
+    styles = [plots.figure.style(i) for i in range(7)]
     assert len({marker for _, marker, _ in styles}) == len({str(x) for *_, x in styles}) == 7
     # dark enough to be seen on white
     assert all(np.dot(to_rgb(colour), [0.299, 0.587, 0.114]) < 0.72 for colour, *_ in styles)

@@ -15,6 +15,7 @@ from gatelearn.rl.distributions import (
     Distribution,
     Gaussian,
     PlackettLuce,
+    RelaxedDistribution,
 )
 from gatelearn.rl.estimators import (
     Estimator,
@@ -55,6 +56,7 @@ __all__ = [
     "PlackettLuce",
     "Reinforce",
     "ReinforceConfig",
+    "RelaxedDistribution",
     "RelaxedReward",
     "Reward",
     "Rollout",

@@ -41,10 +41,13 @@ from gatelearn.studies.gating.methods import (
     random_pattern,
     thresholded,
 )
-from gatelearn.studies.gating.report import Measured, Result, write
+from gatelearn.studies.gating.report import GatingResult, Measured
+from gatelearn.studies.result import Objective
 from gatelearn.tasks import MARKS, Corpus, TextTasks, TextTasksConfig
 
-__all__ = ["BackboneConfig", "Config", "GatesConfig", "Result", "run"]
+__all__ = ["BackboneConfig", "Config", "GatesConfig", "GatingResult", "run"]
+
+OBJECTIVE = Objective("one-shot.score_change", "maximize")
 
 CONTROLLERS = {"static-rl": StaticController, "one-shot": OneShotController,
                "per-layer": PerLayerController}
@@ -55,7 +58,7 @@ STREAM = {"backbone": 0, "static-rl": 1, "one-shot": 2, "per-layer": 3, "sigmoid
 
 
 def run(config: Config | None = None, *, out: str | Path | None = None, resume: bool = False,
-        progress: bool = True) -> Result:
+        progress: bool = True) -> GatingResult:
     """Run the study.
 
     Parameters
@@ -71,7 +74,7 @@ def run(config: Config | None = None, *, out: str | Path | None = None, resume: 
 
     Returns
     -------
-    Result
+    GatingResult
         Its `table` and `summary`; ``plot()`` draws the figures.
 
     Raises
@@ -92,7 +95,7 @@ def run(config: Config | None = None, *, out: str | Path | None = None, resume: 
                 seeds.append(seed.run())
                 arrays |= seed.arrays
         folder.save_checkpoint(arrays, {"stage": "finished"})
-        return write(folder, seeds)
+        return GatingResult(folder, seeds).write(folder)
 
 
 def load_tasks(config: Config) -> TextTasks:

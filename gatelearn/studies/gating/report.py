@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gatelearn import plots
-from gatelearn.runs import RunFolder, Table, atomic_write, bootstrap_interval, seed_interval
+from gatelearn.runs import RunFolder, Table, bootstrap_interval, seed_interval
+from gatelearn.studies.result import Result
 
 COLUMNS = ("method", "task", "score", "score_lo", "score_hi", "open", "ms_per_sequence", "speedup",
            "evidence", "evidence_drop", "tuning_trials")
@@ -135,41 +134,17 @@ def make_figures(seeds: list[Measured], table: Table, metrics: list[dict]) -> di
     return figures
 
 
-class Result:
-    """What the study found.
+class GatingResult(Result):
+    """What the study found; a row of the table is a method and a task."""
 
-    Attributes
-    ----------
-    path : Path
-        The run folder.
-    table : Table
-        A row for each method and task.
-    summary : dict
-        The numbers behind the claims.
-    notes : list of str
-        The claims, to print.
-    """
+    study = "gating"
 
-    def __init__(self, path: Path, seeds: list[Measured], table: Table, metrics: list[dict]):
-        self.path, self.table = path, table
-        self.seeds, self.metrics = seeds, metrics
-        self.summary = make_summary(seeds, table)
-        self.notes = make_notes(self.summary)
+    def __init__(self, folder: RunFolder, seeds: list[Measured]):
+        self.seeds, self.metrics = seeds, folder.metrics()
+        table = make_table(seeds)
+        summary = make_summary(seeds, table)
+        super().__init__(folder.path, table, summary, make_notes(summary))
 
     def plot(self) -> dict[str, Any]:
         """Return the figures by name: which heads stay open, score against share open, curves."""
         return make_figures(self.seeds, self.table, self.metrics)
-
-    def __repr__(self) -> str:
-        return "\n".join([f"gating study in {self.path}", *self.notes])
-
-
-def write(folder: RunFolder, seeds: list[Measured]) -> Result:
-    """Write table, summary and figures into the run folder."""
-    table = make_table(seeds)
-    folder.save_table(table)
-    result = Result(folder.path, seeds, table, folder.metrics())
-    atomic_write(folder.path / "summary.json", json.dumps(result.summary, indent=2).encode())
-    for name, figure in result.plot().items():
-        plots.save(figure, folder.path / "figures" / name)
-    return result

@@ -129,6 +129,6 @@ def label_points(figure: Any, axes: Any, points: list[tuple]) -> None:
 
 
 def text_box(label: Any, renderer: Any) -> Any:
-    """Return where a text stands, without the line from it to its marker, which may cross others."""
+    """Return where a text stands, without the line to its marker, which may cross others."""
     label.update_positions(renderer)
     return require("matplotlib.text").Text.get_window_extent(label, renderer)

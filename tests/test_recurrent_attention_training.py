@@ -149,9 +149,10 @@ def test_resumes_to_the_same_bits(baseline):
     same_bits(resumed.net.params, whole.net.params)
 
 
-def test_steps_have_the_same_bits_on_any_number_of_threads():
+@pytest.mark.parametrize("temperature", [None, 1.0])
+def test_steps_have_the_same_bits_on_any_number_of_threads(temperature):
     def run():
-        trainer = small_trainer("learned", hidden=64)
+        trainer = small_trainer("learned", hidden=64, grid=3, config=dict(temperature=temperature))
         for _ in range(3):
             trainer.step()
         return [trainer.net.params.copy()]
@@ -168,11 +169,11 @@ def test_metrics():
     assert metrics["text"] == f"accuracy {100 * metrics['accuracy']:.0f}%"
 
 
-def accuracy(look=None, updates=900, **options):
+def accuracy(look=None, updates=600, temperature=None, **options):
     """Train on the textures; return the accuracy at the likeliest places, or at those of `look`."""
     options = dict(size=6, scales=4, glimpses=3, hidden=64, locator=32, what=32, where=32) | options
     net = hard.RecurrentAttention(1, 4, **options).build(seed=0)
-    config = hard.RecurrentAttentionConfig(batch=32, lr=2e-3)
+    config = hard.RecurrentAttentionConfig(batch=32, lr=2e-3, temperature=temperature)
     trainer = hard.RecurrentAttentionTrainer(net, draw, config, np.random.default_rng(0), look)
     for _ in range(updates):
         trainer.step()
@@ -188,8 +189,9 @@ def test_learned_places_beat_random_ones():
         return hard.random_locations(rng, (T, len(images), M))
 
     random = accuracy(look)
-    assert random < 0.6
-    assert accuracy(grid=4) > 0.95
+    assert random < 0.55
+    assert accuracy(grid=4) > 0.85
+    assert accuracy(grid=4, temperature=1.0) > 0.85
     assert accuracy(std=0.3) > random + 0.15
 
 

@@ -48,6 +48,9 @@ class RecurrentAttentionConfig:
     """Weight of the loss of the learned baseline."""
     max_grad_norm: float | None = None
     """Longest gradient; None is no limit."""
+    temperature: float | None = None
+    """With it, places are trained by straight-through Gumbel-softmax instead of REINFORCE, as
+    `RecurrentAttention.forward` has it: neither reward nor baseline then matters."""
 
     def __post_init__(self):
         for name, least in (("batch", 1), ("samples", 2 if self.baseline == "loo" else 1)):
@@ -161,13 +164,14 @@ class RecurrentAttentionTrainer:
         given = None
         if self.look is not None:
             given = self.look(self.rng, images, net.glimpses, M)
-        logits, episode = net.forward(images, self.rng, samples=M, locations=given)
+        logits, episode = net.forward(images, self.rng, samples=M, locations=given,
+                                      temperature=config.temperature)
         N, targets = B * M, np.repeat(labels[:, None], M, 1)
         loss, dlogits = F.cross_entropy_backward(np.full((B, M), 1 / N), logits, targets)
         reward = self._reward(logits, targets, loss)
 
         dpolicy = dvalues = advantages = None
-        if self.look is None:
+        if self.look is None and config.temperature is None:
             advantages = self._advantages(images, labels, reward, episode.values)
             weight = np.broadcast_to(-config.location_weight / N * advantages, episode.values.shape)
             dpolicy = net.distribution.gradient(episode.policy, episode.actions, weight)

@@ -5,7 +5,7 @@ import pytest
 from helpers import DTYPES, central_difference, close, same_bits, same_for_any_threads
 
 from gatelearn import functional as F
-from gatelearn import hard, nn
+from gatelearn import hard, nn, rl
 
 SMALL = dict(size=3, scales=2, glimpses=3, hidden=5, locator=4, what=4, where=3)
 VARIANTS = {"rnn": {}, "lstm": dict(core="lstm"), "gru-every": dict(core="gru", classify="every"),
@@ -414,6 +414,8 @@ def test_errors(rng):
         net.glimpse.forward(images, np.zeros((2, 2), np.float32))
     with pytest.raises(ValueError, match=r"locations has shape \(3, 1, 2\), expected \(2, 1, 2\)"):
         net.glimpse.forward(images, np.zeros((3, 1, 2), np.float32))
+    with pytest.raises(TypeError, match=r"distribution is Categorical\(\), expected a Gaussian"):
+        net.forward(images, distribution=rl.Categorical())
     for message, other, options in [
             ("temperature is 0, expected above 0 and finite", {}, dict(temperature=0)),
             ("temperature is given, expected it with a grid", {}, dict(temperature=1)),

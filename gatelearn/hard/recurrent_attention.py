@@ -139,7 +139,7 @@ class RecurrentAttention(Layer):
                 "locator": self.locator, "baseline": self.baseline}
 
     def forward(self, images: NDArray, rng: np.random.Generator | None = None, *, samples: int = 1,
-                locations: ArrayLike | None = None,
+                locations: ArrayLike | None = None, distribution: Distribution | None = None,
                 temperature: float | None = None) -> tuple[NDArray, Episode]:
         """Look at each image M times, at T places each.
 
@@ -155,6 +155,9 @@ class RecurrentAttention(Layer):
         locations : array_like, shape (T, B, M, 2), optional
             Places to look at instead. M is then theirs. With a grid, the actions of the episode are
             the cells nearest to them.
+        distribution : Distribution, optional
+            What draws the places, instead of the network's own: such as a Gaussian of a larger
+            deviation, to explore.
         temperature : float, optional
             With it, cells are drawn by Gumbel noise, and `backward` gives the locator the gradient
             of straight-through Gumbel-softmax [1]_: that of the logits passes the drawn cells as if
@@ -169,7 +172,8 @@ class RecurrentAttention(Layer):
         Raises
         ------
         TypeError
-            If `images` is not of the type of the parameters.
+            If `images` is not of the type of the parameters, or `distribution` not of that of the
+            network's own.
         ValueError
             If shapes do not match, `samples` is below 1, `temperature` not above 0 and finite, or
             what it needs is missing.
@@ -191,7 +195,10 @@ class RecurrentAttention(Layer):
         if samples < 1:
             raise ValueError(f"samples is {samples}, expected at least 1")
         M, N = samples, B * samples
-
+        draws = self.distribution if distribution is None else distribution
+        if type(draws) is not type(self.distribution):
+            raise TypeError(f"distribution is {draws}, expected a "
+                            f"{type(self.distribution).__name__}")
         if temperature is not None:
             self._check_relaxed(temperature, rng, given)
 
@@ -213,9 +220,9 @@ class RecurrentAttention(Layer):
                 policy[t] = self.locator.forward(h[:, 0])[0].reshape(policy.shape[1:])
                 if relaxed is None:
                     actions[t], seen.locations[t + 1] = self._choose(
-                        policy[t], rng, None if given is None else given[t + 1])
+                        policy[t], rng, None if given is None else given[t + 1], draws)
                 else:
-                    actions[t], relaxed[t] = self.distribution.relax(policy[t], temperature, rng)
+                    actions[t], relaxed[t] = draws.relax(policy[t], temperature, rng)
                     seen.locations[t + 1] = self.places(actions[t])
 
         core = _joined(steps)
@@ -309,11 +316,10 @@ class RecurrentAttention(Layer):
         return rng.uniform(-1, 1, shape) if rng is not None and self.first == "random" else 0
 
     def _choose(self, policy: NDArray, rng: np.random.Generator | None,
-                given: NDArray | None) -> tuple[NDArray, NDArray]:
+                given: NDArray | None, draws: Distribution) -> tuple[NDArray, NDArray]:
         """Return actions and their places."""
         if given is None:
-            action = (self.distribution.mode(policy) if rng is None
-                      else self.distribution.sample(policy, rng))
+            action = draws.mode(policy) if rng is None else draws.sample(policy, rng)
             return action, action if self.grid is None else self.places(action)
         if self.grid is None:
             return given, given

@@ -177,6 +177,13 @@ def test_exploration_falls_to_the_deviation_of_the_network():
     same_bits(wide.net.grads, same.net.grads)
 
 
+@pytest.mark.parametrize("baseline", BASELINES)
+def test_one_glimpse_leaves_nothing_to_choose(baseline):
+    trainer = small_trainer(baseline, glimpses=1)
+    assert trainer.step()["grad_norm"] > 0
+    assert not gradient_of(trainer.net, ("locator.", "baseline.")).any()
+
+
 def test_metrics():
     trainer = small_trainer(config=dict(reward="log-probability", lr=0.0))
     metrics = trainer.step()

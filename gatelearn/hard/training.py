@@ -197,7 +197,7 @@ class RecurrentAttentionTrainer:
         reward = self._reward(logits, targets, loss)
 
         dpolicy = dvalues = advantages = None
-        if self.look is None and config.temperature is None:
+        if self.look is None and config.temperature is None and net.glimpses > 1:
             advantages = self._advantages(images, labels, reward, episode.values)
             weight = np.broadcast_to(-config.location_weight / N * advantages, episode.values.shape)
             dpolicy = distribution.gradient(episode.policy, episode.actions, weight)

@@ -19,13 +19,20 @@ from gatelearn import plots, studies
 from gatelearn.cli import main
 from gatelearn.errors import UserError
 from gatelearn.runs import RunFolder, Table, load_config
-from gatelearn.sweeps.plan import Plan
+from gatelearn.runs.config import to_json
+from gatelearn.sweeps.database import Database
+from gatelearn.sweeps.local import Local
+from gatelearn.sweeps.plan import Plan, new_plan
+from gatelearn.sweeps.worker import Job
 
 optuna = pytest.importorskip("optuna")
 pytest.importorskip("safetensors")
 pytest.importorskip("matplotlib")
 
 TESTS = Path(__file__).parent
+# what other processes need to import what this one does; Ray is not to report its use
+ENVIRONMENT = {"PYTHONPATH": os.pathsep.join([str(TESTS), *filter(None, sys.path)]),
+               "RAY_USAGE_STATS_ENABLED": "0"}
 VARY = {"lr": "1e-4:1e-1:log", "estimator": "reinforce,loo,crash"}
 
 
@@ -101,8 +108,8 @@ def test_optuna_opens_it(finished):
 
 def test_the_same_seed_tries_the_same(finished, tmp_path):
     _, result = finished
-    again = sweep(tmp_path / "again", trials=6, overrides={"gates.lr": 0.25})
-    assert settings(again) == settings(result)
+    again = settings(sweep(tmp_path / "again", trials=3, overrides={"gates.lr": 0.25}))
+    assert again == {i: settings(result)[i] for i in range(3)}
     other = sweep(tmp_path / "other", trials=2, overrides={"gates.lr": 0.25}, seed=1)
     assert settings(other)[0] != settings(result)[0]
     # by default the study's own
@@ -121,21 +128,23 @@ def test_a_finished_sweep_grows_and_repeats_nothing(finished, tmp_path):
 
 
 @contextlib.contextmanager
-def process(out, *options):
-    """A sweep whose runs take two seconds, in a process of its own."""
+def process(out, workers, engine="local"):
+    """A sweep whose runs take some time, in a process of its own."""
     script = """
 import sys
 import gatelearn as gl, sweep_study
 from pathlib import Path
 if __name__ == "__main__":
-    out = Path(sys.argv[1])
+    out, engine = Path(sys.argv[1]), sys.argv[3]
+    if engine == "ray":
+        import ray
+        ray.init(num_cpus=2, include_dashboard=False, object_store_memory=200_000_000)
     gl.sweep(sweep_study, None if (out / "sweep.json").exists() else {"lr": "1e-4:1e-1:log"},
-             out=out, resume=True, overrides={"steps": 20, "pause": 0.1}, trials=3,
-             workers=int(sys.argv[2]))
+             out=out, resume=True, overrides={"steps": 12, "pause": 0.1}, trials=3,
+             workers=int(sys.argv[2]), engine=engine)
 """
-    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
-    started = subprocess.Popen([sys.executable, "-c", script, str(out), *options], env=env,
-                               stderr=subprocess.PIPE, text=True)
+    started = subprocess.Popen([sys.executable, "-c", script, str(out), str(workers), engine],
+                               env=os.environ | ENVIRONMENT, stderr=subprocess.PIPE, text=True)
     try:
         yield started
     finally:
@@ -161,7 +170,7 @@ def in_the_middle_of(folder):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_kill_9_loses_no_finished_trial(tmp_path, workers):
     out = tmp_path / "sweep"
-    with process(out, str(workers)) as started:
+    with process(out, workers) as started:
         wait_until(lambda: in_the_middle_of(out / "trials" / f"{workers:04}"))
         started.kill()
         started.wait()
@@ -170,21 +179,24 @@ def test_kill_9_loses_no_finished_trial(tmp_path, workers):
     assert [row["state"] for row in result.table] == 3 * ["complete"]
     assert {p: p.stat().st_mtime_ns for p in first} == first
     taken_up = json.loads((out / "trials" / f"{workers:04}" / "summary.json").read_text())
-    assert taken_up["resumed_at"] >= 5 and taken_up["done"] == 20
+    assert taken_up["resumed_at"] >= 5 and taken_up["done"] == 12
     # as if it had not been killed
     if workers == 1:
         whole = sweep(tmp_path / "whole", {"lr": "1e-4:1e-1:log"}, trials=3,
-                      overrides={"steps": 20, "pause": 0.0})
+                      overrides={"steps": 12, "pause": 0.0})
         assert settings(result) == settings(whole)
 
 
-def test_ctrl_c_stops_at_checkpoints_and_resumes(tmp_path):
+@pytest.mark.parametrize("engine", ["local", "ray"])
+def test_ctrl_c_stops_at_checkpoints_and_resumes(tmp_path, engine):
+    if engine == "ray":
+        pytest.importorskip("ray")
     out = tmp_path / "sweep"
-    with process(out, "2") as started:
+    with process(out, 2, engine) as started:
         wait_until(lambda: all(in_the_middle_of(out / "trials" / f"000{i}") for i in range(2)))
         started.send_signal(signal.SIGINT)
         _, errors = started.communicate(timeout=60)
-    assert started.returncode != 0 and "KeyboardInterrupt" in errors
+    assert started.returncode != 0 and "KeyboardInterrupt" in errors and "done in" not in errors
     table = Table.from_csv(out / "table.csv")
     assert table["state"] == ["unfinished", "unfinished"] and min(table["seconds"]) > 0.5
     # a later process: this one may ask for as many workers as it likes
@@ -192,7 +204,44 @@ def test_ctrl_c_stops_at_checkpoints_and_resumes(tmp_path):
     assert [row["state"] for row in result.table] == 3 * ["complete"]
     for trial in range(2):
         summary = json.loads((out / "trials" / f"000{trial}" / "summary.json").read_text())
-        assert summary["resumed_at"] >= 5 and summary["done"] == 20
+        assert summary["resumed_at"] >= 5 and summary["done"] == 12
+
+
+def test_a_trial_that_stops_before_it_has_begun_has_not_failed(tmp_path):
+    config = {**to_json(sweep_study.Config()), "pause": 60.0}
+    job = Job("sweep_study", config, str(tmp_path / "run"), str(tmp_path), threads=1)
+    engine = Local(1)
+    with contextlib.closing(engine):
+        future = engine.submit(job)
+        engine.stop()
+        assert future.result(timeout=60).stopped
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+def test_proposals_depend_on_what_has_finished_alone(tmp_path, sampler):
+    plan = new_plan("demo", sweep_study, VARY | {"steps": "1:9"}, preset=None, overrides=None,
+                    trials=30, metric=None, direction=None, sampler=sampler, seed=3)
+
+    def tried(folder, sittings):
+        folder.mkdir()
+        for trials in sittings:
+            with Database(folder, plan) as database:
+                # one that was begun and not finished
+                for trial in database.trials("unfinished"):
+                    database.complete(trial, -abs(np.log10(trial.params["lr"]) + 3))
+                for _ in range(trials):
+                    trial = database.add()
+                    database.complete(trial, -abs(np.log10(trial.params["lr"]) + 3))
+                if trials < 30:
+                    database.add()
+        with Database(folder, plan) as database:
+            return [trial.params for trial in database.trials()]
+
+    whole = tried(tmp_path / "whole", [30])
+    assert tried(tmp_path / "parts", [3, 8, 17])[:30] == whole
+    far = np.abs([np.log10(settings["lr"]) + 3 for settings in whole])
+    # it learns from what has finished
+    assert (far[20:].mean() < 0.5 * far[:10].mean()) == (sampler == "tpe")
 
 
 def test_every_failure_has_its_message(tmp_path):
@@ -299,7 +348,7 @@ def test_a_study_without_an_objective_needs_a_metric(finished, tmp_path, monkeyp
 
 def test_a_folder_in_use_is_refused(tmp_path):
     out = tmp_path / "sweep"
-    with process(out, "1"):
+    with process(out, 1):
         wait_until((out / "optuna.db").exists)
         with pytest.raises(BlockingIOError, match="is in use by another process"):
             gl.sweep(sweep_study, out=out, resume=True)
@@ -393,16 +442,17 @@ def test_the_gating_study(tmp_path):
         assert summary["one-shot"]["score_change"] == row["value"]
 
 
-def test_ray_runs_the_same_trials(finished, tmp_path):
+def test_ray_runs_the_same_trials(finished, tmp_path, monkeypatch):
     ray = pytest.importorskip("ray")
     _, result = finished
-    # workers of Ray import what this process imports
-    env = {"PYTHONPATH": os.pathsep.join([str(TESTS), *filter(None, sys.path)])}
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
     ray.init(num_cpus=2, include_dashboard=False, object_store_memory=200_000_000,
-             log_to_driver=False, runtime_env={"env_vars": env})
+             log_to_driver=False)
     try:
-        same = sweep(tmp_path / "same", trials=6, overrides={"gates.lr": 0.25}, engine="ray")
-        assert settings(same) == settings(result)
+        same = settings(sweep(tmp_path / "same", trials=3, overrides={"gates.lr": 0.25},
+                              engine="ray"))
+        assert same == {i: settings(result)[i] for i in range(3)}
         died = sweep(tmp_path / "died", {"estimator": "die,loo"}, sampler="grid", engine="ray",
                      workers=2)
         assert died.table["message"] == [None, "killed by SIGKILL"]

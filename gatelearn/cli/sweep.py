@@ -72,7 +72,7 @@ def _options() -> dict[str, tuple[Any, Any]]:
         "engine": option(
             Literal["local", "ray"], "local",
             "Where trials run: on this machine, or on a Ray cluster that you have started and "
-            "whose machines see the sweep's folder."),
+            "whose machines see the sweep's folder and the one you work in."),
         "address": option(
             str | None, None, "Address of the Ray cluster. Default: that of this machine.",
             metavar="ADDRESS"),

@@ -10,7 +10,7 @@ from gatelearn.sweeps.worker import Job, Outcome, Worker
 
 
 class Cluster:
-    """Processes on the machines of a Ray cluster, which all see the sweep's folder.
+    """Processes on the machines of a Ray cluster, which all see the sweep's and the user's folder.
 
     Parameters
     ----------
@@ -35,7 +35,9 @@ class Cluster:
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise UserError(f"no Ray cluster answers at '{address or 'auto'}' ({error}): start "
                                 "one by `ray start --head`, or give its address") from None
-        self.threads = max(1, int(ray.cluster_resources().get("CPU", 1)) // workers)
+        # a trial runs on one machine
+        processors = [int(node["Resources"].get("CPU", 0)) for node in ray.nodes() if node["Alive"]]
+        self.threads = max(1, min(sum(processors) // workers, max(processors, default=1)))
         self._run = ray.remote(num_cpus=self.threads)(run_worker)
         self._running: list[Any] = []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing
@@ -31,10 +32,10 @@ def sweep(study: str | ModuleType, vary: Mapping[str, str | Sequence[Any]] | Non
     """Search the settings of a study.
 
     Each trial is a run of the study in a folder of its own, ``OUT/trials/0007``, in a process of
-    its own. A trial that crashes is kept with its message, and the sweep goes on. ``kill -9`` loses
-    no finished trial; with `resume`, half-finished ones continue from their checkpoints. With one
-    worker the same seed gives the same trials, resumed or not; with several, what the sampler
-    "tpe" proposes depends on the order in which they finish.
+    its own, which prints to ``OUT/trials/0007.log``. A trial that crashes is kept with its message,
+    and the sweep goes on. ``kill -9`` loses no finished trial; with `resume`, half-finished ones
+    continue from their checkpoints. With one worker the same seed gives the same trials, resumed or
+    not; with several, what the sampler "tpe" proposes depends on the order in which they finish.
 
     Parameters
     ----------
@@ -62,7 +63,8 @@ def sweep(study: str | ModuleType, vary: Mapping[str, str | Sequence[Any]] | Non
     resume : bool, default False
         Continue the sweep in `out`.
     engine : {"local", "ray"}, default "local"
-        Processes on this machine, or on a Ray cluster whose machines all see `out`.
+        Processes on this machine, or on a Ray cluster whose machines all see `out` and the working
+        directory.
     address : str, optional
         Of the Ray cluster; that of this machine by default.
     sampler : {"tpe", "random", "grid"}, default "tpe"
@@ -118,10 +120,10 @@ def sweep(study: str | ModuleType, vary: Mapping[str, str | Sequence[Any]] | Non
           stop_on_signal() as stop):
         plan.save(path)
         with Database(path, plan) as database:
-            _Sweep(path, plan, database, runs_on, workers, progress, stop).run()
-            result = SweepResult(path, plan, database.table(), database.url).write()
-        if stop:
-            raise KeyboardInterrupt
+            try:
+                _Sweep(path, plan, database, runs_on, workers, progress, stop).run()
+            finally:
+                result = SweepResult(path, plan, database.table(), database.url).write()
     return result
 
 
@@ -137,7 +139,7 @@ class _Sweep:
         self.running: dict[Future[Outcome], Any] = {}
 
     def run(self) -> None:
-        """Run trials until there are as many as asked, or the user stops."""
+        """Run trials until there are as many as asked, or raise KeyboardInterrupt after a stop."""
         stopping, state = False, self._state()
         total = max(self.plan.trials, state[0])
         with self.progress, self.progress.stage("trials", total, start=state[0]) as bar:
@@ -156,6 +158,8 @@ class _Sweep:
                     self.database.table().to_csv(self.path / "table.csv")
                     state = self._state()
                 bar.update(*state)
+            if self.stop:
+                raise KeyboardInterrupt
 
     def _state(self) -> tuple[int, str]:
         """Return how many trials are finished, and the best value."""
@@ -178,7 +182,7 @@ class _Sweep:
             self._fail(trial, str(error))
             return True
         folder = (self.path / trial.user_attrs["folder"]).resolve()
-        job = Job(self.plan.module, to_json(config), str(folder), self.engine.threads)
+        job = Job(self.plan.module, to_json(config), str(folder), os.getcwd(), self.engine.threads)
         self.running[self.engine.submit(job)] = trial
         return True
 

@@ -31,6 +31,8 @@ class Job:
     """Settings, as JSON."""
     folder: str
     """Run folder; resumed where it holds a run. What the run prints goes to ``FOLDER.log``."""
+    cwd: str
+    """Working directory."""
     threads: int
 
 
@@ -57,17 +59,17 @@ class Worker:
     """
 
     def __init__(self, job: Job):
-        self._began = time.monotonic()
+        self._began, self._stopping = time.monotonic(), False
         # not a suffix of the folder's: it must stay empty until the run makes it
         self._log = Path(f"{job.folder}.log")
         self._log.parent.mkdir(parents=True, exist_ok=True)
         self._start = self._log.stat().st_size if self._log.exists() else 0
-        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
+        path = os.pathsep.join(entry or job.cwd for entry in sys.path)
         command = "import sys; from gatelearn.sweeps.worker import main; sys.exit(main())"
         with open(self._log, "ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", command], stdin=subprocess.PIPE, stdout=log,
-                stderr=log, text=True,
+                stderr=log, text=True, cwd=job.cwd,
                 env={**os.environ, "PYTHONPATH": path, "GATELEARN_NUM_THREADS": str(job.threads)},
                 # a terminal's Ctrl-C is for the sweep, which passes it on
                 start_new_session=True)
@@ -77,13 +79,15 @@ class Worker:
 
     def wait(self) -> Outcome:
         """Wait until it has ended."""
-        code = self._process.wait()
+        # with a limit, however long, it looks now and then and so notices that Ray cancels its task
+        code = self._process.wait(threading.TIMEOUT_MAX)
         if self._process.stdin is not None:
             self._process.stdin.close()
         seconds = time.monotonic() - self._began
         if code == 0:
             return Outcome(seconds)
-        if code == STOPPED:
+        # a signal that comes while it starts ends it in other ways
+        if self._stopping or code == STOPPED:
             return Outcome(seconds, stopped=True)
         if code < 0:
             return Outcome(seconds, f"killed by {signal.Signals(-code).name}")
@@ -91,7 +95,9 @@ class Worker:
 
     def stop(self) -> None:
         """Ask it to stop at its next checkpoint."""
-        self._process.send_signal(signal.SIGINT)
+        self._stopping = True
+        # not SIGINT, which is blocked in what a task of Ray starts
+        self._process.terminate()
 
     def kill(self) -> None:
         """End it at once; as safe as any ``kill -9``."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
+from collections.abc import Iterable
 from types import ModuleType
 
-__all__ = ["MissingPackageError", "UserError", "require"]
+__all__ = ["MissingPackageError", "UserError", "require", "suggest"]
 
 
 class UserError(ValueError):
@@ -58,3 +60,18 @@ pip install 'gatelearn[lab]'
         raise MissingPackageError(
             f"{package} is not installed: pip install {install}", name=package
         ) from None
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return what to add to the message that a word is unknown.
+
+    Examples
+    --------
+    >>> suggest("gatin", ["gating", "hard"])
+    "; did you mean 'gating'?"
+    >>> suggest("xyz", ["gating", "hard"])
+    '; expected one of gating, hard'
+    """
+    known = list(known)
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean '{close[0]}'?" if close else f"; expected one of {', '.join(known)}"

@@ -9,5 +9,6 @@ from gatelearn.plots.figure import save
 from gatelearn.plots.gates import gate_map, score_vs_open
 from gatelearn.plots.gradients import estimators
 from gatelearn.plots.speed import scaling
+from gatelearn.plots.sweeps import sweep
 
-__all__ = ["estimators", "gate_map", "learning_curves", "save", "scaling", "score_vs_open"]
+__all__ = ["estimators", "gate_map", "learning_curves", "save", "scaling", "score_vs_open", "sweep"]

@@ -7,12 +7,13 @@ import enum
 import json
 import types
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
-from ..errors import UserError
+from ..errors import UserError, suggest
 
 T = TypeVar("T")
 
@@ -88,6 +89,88 @@ def from_json(cls: type[T], tree: Any, where: str = "") -> T:
             raise UserError(f"config lacks the field '{where}{name}'")
         values[name] = _decode(hints[name], tree[name], where + name)
     return cls(**values)
+
+
+def leaves(config: Any) -> dict[str, tuple[Any, Any]]:
+    """Return the type and the value of every setting that is no dataclass itself.
+
+    Parameters
+    ----------
+    config : dataclass instance
+
+    Returns
+    -------
+    dict of str to tuple
+        By dotted name.
+
+    Examples
+    --------
+    >>> Gates = dataclasses.make_dataclass("Gates", [("lr", float)])
+    >>> Config = dataclasses.make_dataclass("Config", [("steps", int), ("gates", Gates)])
+    >>> leaves(Config(3, Gates(0.1)))
+    {'steps': (<class 'int'>, 3), 'gates.lr': (<class 'float'>, 0.1)}
+    >>> replace_leaves(Config(3, Gates(0.1)), {"gates.lr": 0.2})
+    Config(steps=3, gates=Gates(lr=0.2))
+    """
+    found: dict[str, tuple[Any, Any]] = {}
+    hints = typing.get_type_hints(type(config), include_extras=True)
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            found |= {f"{field.name}.{name}": leaf for name, leaf in leaves(value).items()}
+        else:
+            found[field.name] = hints[field.name], value
+    return found
+
+
+def find_leaf(config: Any, name: str) -> str:
+    """Return the dotted name of a setting, of which its last part is enough where it is unique.
+
+    A hyphen may stand for an underscore, as on the command line.
+
+    Raises
+    ------
+    UserError
+        If there is no such setting, or more than one.
+    """
+    names, name = list(leaves(config)), name.replace("-", "_")
+    if name in names:
+        return name
+    found = [known for known in names if known.endswith(f".{name}")]
+    if len(found) > 1:
+        raise UserError(f"setting '{name}' may be {' or '.join(found)}: give one of them")
+    if not found:
+        parts = [known.rpartition(".")[2] for known in names]
+        raise UserError(f"unknown setting '{name}'{suggest(name, dict.fromkeys(names + parts))}")
+    return found[0]
+
+
+def replace_leaves(config: T, values: Mapping[str, Any]) -> T:
+    """Return a config with some settings replaced.
+
+    Parameters
+    ----------
+    config : dataclass instance
+    values : mapping of str to object
+        By name as `find_leaf` takes it; values as in the config or as in its JSON.
+
+    Returns
+    -------
+    dataclass instance
+
+    Raises
+    ------
+    UserError
+        If a name is unknown or a value cannot be used; the message names it.
+    """
+    tree = to_json(config)
+    for name, value in values.items():
+        *path, last = find_leaf(config, name).split(".")
+        node = tree
+        for part in path:
+            node = node[part]
+        node[last] = json.loads(json.dumps(value, default=_plain))
+    return from_json(type(config), tree)
 
 
 def load_config(cls: type[T], path: str | Path) -> T:

@@ -112,14 +112,9 @@ class RunFolder:
             a checkpoint that is damaged or not ours.
         """
         path = Path(path)
-        if path.exists() and not path.is_dir():
-            raise FileExistsError(f"'{path}' is a file, expected a folder for the run")
-        _check_empty_or_run(path, resume)
         settings = to_json(config)
-        lock = _make_and_lock(path)
+        lock = claim_folder(path, resume)
         try:
-            # another process may have been faster
-            _check_empty_or_run(path, resume)
             keep = None
             if (path / "config.json").exists():
                 _check_same(path, study, settings)
@@ -259,25 +254,60 @@ class RunFolder:
         return self._metrics
 
 
-def _check_empty_or_run(path: Path, resume: bool) -> None:
+def claim_folder(path: Path, resume: bool, *, what: str = "run") -> Any:
+    """Make a folder and keep other processes out of it.
+
+    Parameters
+    ----------
+    path : Path
+    resume : bool
+        Whether there may be something in it: what a ``what`` wrote.
+    what : {"run", "sweep"}
+        Whose folder it is.
+
+    Returns
+    -------
+    file
+        The lock; closing it lets others in.
+
+    Raises
+    ------
+    OSError, UserError
+        As `RunFolder.create`.
+    """
+    if path.exists() and not path.is_dir():
+        raise FileExistsError(f"'{path}' is a file, expected a folder for the {what}")
+    _check_empty_or_ours(path, resume, what)
+    lock = _make_and_lock(path, what)
+    try:
+        # another process may have been faster
+        _check_empty_or_ours(path, resume, what)
+    except BaseException:
+        lock.close()
+        raise
+    return lock
+
+
+def _check_empty_or_ours(path: Path, resume: bool, what: str) -> None:
     content = [p.name for p in path.iterdir()] if path.exists() else []
     content = [n for n in content if n != ".lock" and not n.endswith(TEMPORARY_SUFFIX)]
     if content and not resume:
         raise FileExistsError(
-            f"run folder '{path}' is not empty: resume the run in it or choose another folder"
+            f"{what} folder '{path}' is not empty: resume the {what} in it or choose another folder"
         )
-    if content and "config.json" not in content:
-        raise UserError(f"'{path}' holds no run to resume: it has files, but no config.json")
+    marker = {"run": "config.json", "sweep": "sweep.json"}[what]
+    if content and marker not in content:
+        raise UserError(f"'{path}' holds no {what} to resume: it has files, but no {marker}")
 
 
-def _make_and_lock(path: Path) -> Any:
+def _make_and_lock(path: Path, what: str) -> Any:
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock = open(path / ".lock", "ab")
     except OSError as error:
         denied = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
         raise (PermissionError if denied else type(error))(
-            f"run folder '{path}' cannot be written: {error.strerror}"
+            f"{what} folder '{path}' cannot be written: {error.strerror}"
         ) from None
     try:
         # released by the system however the process ends
@@ -286,7 +316,7 @@ def _make_and_lock(path: Path) -> Any:
         # some network file systems have no locks; then the user has to take care
         if error.errno in (errno.EACCES, errno.EAGAIN):
             lock.close()
-            raise BlockingIOError(f"run folder '{path}' is in use by another process") from None
+            raise BlockingIOError(f"{what} folder '{path}' is in use by another process") from None
     return lock
 
 

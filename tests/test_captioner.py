@@ -302,7 +302,7 @@ def test_a_full_beam_finds_the_best_caption(attention, length_penalty):
     every = [(*words, END) for n in range(limit) for words in itertools.product((1, 2), repeat=n)]
     every += list(itertools.product((1, 2), repeat=limit))
     lengths, greedy_falls_short = set(), 0
-    for seed in range(16):
+    for seed in range(32):
         captioner = built(attention, dtype=np.float64, seed=seed, scale=2, vocabulary=V)
         image = pictures(1, seed=seed)
         scores = scores_of_captions(captioner, image, every, length_penalty)

@@ -97,6 +97,16 @@ def test_blind_attention_is_even_and_has_no_gradient(attention, rng):
     assert ((saved.choices >= 0) == (saved.live & (attention == "random"))).all()
 
 
+def test_attention_may_be_set():
+    captioner, images = built("mixed"), pictures(dtype=np.float32)
+    for attention in ATTENTION:
+        captioner.attention = attention
+        made = [c.greedy(images, 5, np.random.default_rng(0))
+                for c in (captioner, built(attention))]
+        for a, b in zip(*made, strict=True):
+            same_bits(a, b)
+
+
 def torch_captioner(torch, captioner, images, choices):
     """The same network step by step in PyTorch: logits, log-probabilities, named parameters."""
     p = {name: torch.tensor(value, requires_grad=True)

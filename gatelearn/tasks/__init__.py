@@ -1,6 +1,8 @@
-"""Where data comes from: text retrieval."""
+"""Where data comes from: text retrieval; and how captions are scored."""
 
+from gatelearn.tasks.bleu import corpus_bleu, sentence_bleu
 from gatelearn.tasks.corpus import Corpus
 from gatelearn.tasks.retrieval import MARKS, Batch, TextTasks, TextTasksConfig, answer_accuracy
 
-__all__ = ["MARKS", "Batch", "Corpus", "TextTasks", "TextTasksConfig", "answer_accuracy"]
+__all__ = ["MARKS", "Batch", "Corpus", "TextTasks", "TextTasksConfig", "answer_accuracy",
+           "corpus_bleu", "sentence_bleu"]

@@ -130,7 +130,7 @@ def run(layer, x, gate, lengths, dy, *bias):
     dx, dgate, *dbias = layer.backward(dy, saved)
     return {"y": y, "dx": dx, "dgate": dgate,
             **{name: g.copy() for name, g in layer.grad.items()},
-            **{"bias": d for d in dbias}}
+            **dict(zip(["bias"], dbias, strict=False))}
 
 
 def twin(layer, x, gate, lengths, dy, bias=None):

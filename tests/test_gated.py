@@ -350,9 +350,9 @@ def test_no_other_argument_may_be_the_memory_of_an_output(rng):
     gate = np.ones((2, 2))
     y, saved = layer.forward(x, gate)
     p, g = layer.param, {k: v.copy() for k, v in layer.grad.items()}
-    args = [x, gate, None, None, p["norm_weight"], p["norm_bias"], p["shift"], p["wqkv"], p["wo"], None,
-            None, 1.0, True, 1e-5, *saved[3:6], y, np.empty_like(x), np.empty_like(gate), None,
-            g["norm_weight"], g["norm_bias"], g["shift"], g["wqkv"], g["wo"]]
+    args = [x, gate, None, None, p["norm_weight"], p["norm_bias"], p["shift"], p["wqkv"], p["wo"],
+            None, None, 1.0, True, 1e-5, *saved[3:6], y, np.empty_like(x), np.empty_like(gate),
+            None, g["norm_weight"], g["norm_bias"], g["shift"], g["wqkv"], g["wo"]]
     _core.gated_heads_backward(*args)
     args[-1] = x
     with pytest.raises(ValueError, match="dwo overlaps x, expected separate memory"):

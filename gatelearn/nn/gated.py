@@ -178,7 +178,8 @@ class GatedHeads(Layer):
                  out: NDArray | None = None) -> tuple[NDArray, ...]:
         """Return the gradients of `x` and `gate`, and that of `bias` where one was given.
 
-        `out` may be `dy`. The gradient of a closed head's gate is 0: what the head would have said is not known.
+        `out` may be `dy`. The gradient of a closed head's gate is 0: what the head would have said
+        is not known.
         """
         g = self.grad
         dx = np.empty_like(dy) if out is None else out

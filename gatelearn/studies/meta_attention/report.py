@@ -93,5 +93,7 @@ class MetaAttentionResult(Result):
                 curves[name][method] = np.mean([r.mean(0) for r in rewards], 0)
                 ends = [interval([r[:, i] for r in rewards]) for i in range(rewards[0].shape[1])]
                 lows[name][method], highs[name][method] = np.transpose(ends)
+        training = plots.learning_curves(self.metrics)
+        training.axes[0].set_title("Policies: mean reward on rules to train with")
         return {"reward_by_attempt": plots.reward_by_attempt(curves, lows=lows, highs=highs),
-                "learning_curves": plots.learning_curves(self.metrics)}
+                "learning_curves": training}

@@ -294,3 +294,14 @@ def test_errors_name_what_was_expected():
                                   np.random.default_rng(0))
     with pytest.raises(ValueError, match=r"state entry predictor\.m is missing"):
         trainer.load_state({k: v for k, v in trainer.state()[0].items() if k != "predictor.m"}, {})
+
+
+def test_an_annealed_rate_ends_at_0():
+    trainer = hard.BiasByGradient(make_predictor(), make_net(), lambda rng, n: texts(),
+                                  hard.BiasTrainerConfig(anneal=2), np.random.default_rng(0))
+    seen = [trainer.predictor.params.copy()]
+    for _ in range(3):
+        trainer.step()
+        seen.append(trainer.predictor.params.copy())
+    assert (seen[0] != seen[1]).any() and (seen[1] != seen[2]).any()
+    same_bits(seen[2], seen[3])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gatelearn import functional as F
 from gatelearn.nn import Layer, Linear, Sequential, Tanh, Transformer
 from gatelearn.rl import Bernoulli, Distribution, PlackettLuce, reinforce_gradient
-from gatelearn.rl.learner import Learner, check_state
+from gatelearn.rl.learner import Learner, check_state, learning_rate
 
 
 class Texts(Protocol):
@@ -210,6 +210,8 @@ class BiasTrainerConfig:
     """Price of attending to all positions, in points of score, or nats of loss by gradient."""
     lr: float = 3e-3
     """Learning rate of the predictor."""
+    anneal: int | None = None
+    """Number of updates over which it falls on a straight line to 0; None keeps it."""
     joint: bool = False
     """Train the network along, by cross-entropy under the same bias."""
     net_lr: float = 3e-4
@@ -226,6 +228,11 @@ class _BiasTrainer:
         self.config, self.rng = config, rng
         self.learner = Learner(predictor)
         self.net_learner = Learner(net) if config.joint else None
+
+    def descend(self, dlogits: NDArray, saved: Any) -> None:
+        """Let the predictor take a step."""
+        c, steps = self.config, self.learner.optimiser.steps
+        self.learner.descend(dlogits, saved, learning_rate(c.lr, steps, c.anneal), 1.0)
 
     def price(self, logits: NDArray, fixed: NDArray) -> tuple[NDArray, NDArray]:
         """Return each text's expected share of positions (B,), and the gradient of the price."""
@@ -310,7 +317,7 @@ class BiasByReward(_BiasTrainer):
         dlogits, metrics = reinforce_gradient(logits, actions, score, self.distribution)
         if not isinstance(self.distribution, PlackettLuce):
             dlogits += self.price(logits, seen.fixed)[1]
-        self.learner.descend(dlogits, saved, self.config.lr, 1.0)
+        self.descend(dlogits, saved)
         if self.net_learner is not None:
             _, danswers = answer_loss(out, query, answer)
             self.net_learner.descend(danswers, net_saved, self.config.net_lr, 1.0)
@@ -362,7 +369,7 @@ class BiasByGradient(_BiasTrainer):
         net.grads[...] = 0
         _, dbias = net.backward(danswers, net_saved)
         share, dprice = self.price(logits, seen.fixed)
-        self.learner.descend(dbias * slope + dprice, saved, self.config.lr, 1.0)
+        self.descend(dbias * slope + dprice, saved)
         if self.net_learner is not None:
             self.net_learner.optimiser.step(self.config.net_lr, 1.0)
         return {"loss": loss, "open": float(share.mean()),

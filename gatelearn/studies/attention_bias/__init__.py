@@ -169,7 +169,7 @@ class _Seed:
             net = copy
         return predictor, net, BiasTrainerConfig(
             texts=config.texts, samples=config.samples, penalty=penalty, lr=config.lr,
-            joint=config.joint)
+            anneal=config.updates, joint=config.joint)
 
     def rewarded(self, trial: int, net: Transformer) -> Predicted:
         predictor, net, settings = self.parts("reward", trial, net, self.config.penalties[trial])

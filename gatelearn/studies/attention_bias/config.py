@@ -36,7 +36,7 @@ class Config:
     samples: int = 8
     """Choices drawn for each text; the others of a text are its baseline."""
     lr: float = 3e-3
-    """Learning rate of the predictor."""
+    """Learning rate of the predictor; it falls on a straight line to 0."""
     hidden: int = 64
     """Hidden units of the predictor."""
     top_k: int = 0

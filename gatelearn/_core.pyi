@@ -60,17 +60,18 @@ def hard_attention_backward(query: _Real, key: _Real, key_lengths: _Index | None
                             dkey: _Real, dvalue: _Real, /) -> None: ...
 
 # gated
-def gated_heads_forward(x: _Real, gate: _Real, lengths: _Index | None, norm_weight: _Real,
-                        norm_bias: _Real, shift: _Real | None, wqkv: _Real, wo: _Real,
-                        cosine: _Real | None, sine: _Real | None, scale: float, is_causal: bool,
-                        eps: float, qkv: _Real | None, out: _Real | None, lse: _Real | None,
-                        y: _Real, /) -> None: ...
-def gated_heads_backward(x: _Real, gate: _Real, lengths: _Index | None, norm_weight: _Real,
-                         norm_bias: _Real, shift: _Real | None, wqkv: _Real, wo: _Real,
-                         cosine: _Real | None, sine: _Real | None, scale: float, is_causal: bool,
-                         eps: float, qkv: _Real, out: _Real, lse: _Real, dy: _Real, dx: _Real,
-                         dgate: _Real, dnorm_weight: _Real, dnorm_bias: _Real,
-                         dshift: _Real | None, dwqkv: _Real, dwo: _Real, /) -> None: ...
+def gated_heads_forward(x: _Real, gate: _Real, lengths: _Index | None, bias: _Real | None,
+                        norm_weight: _Real, norm_bias: _Real, shift: _Real | None, wqkv: _Real,
+                        wo: _Real, cosine: _Real | None, sine: _Real | None, scale: float,
+                        is_causal: bool, eps: float, qkv: _Real | None, out: _Real | None,
+                        lse: _Real | None, y: _Real, /) -> None: ...
+def gated_heads_backward(x: _Real, gate: _Real, lengths: _Index | None, bias: _Real | None,
+                         norm_weight: _Real, norm_bias: _Real, shift: _Real | None, wqkv: _Real,
+                         wo: _Real, cosine: _Real | None, sine: _Real | None, scale: float,
+                         is_causal: bool, eps: float, qkv: _Real, out: _Real, lse: _Real,
+                         dy: _Real, dx: _Real, dgate: _Real, dbias: _Real | None,
+                         dnorm_weight: _Real, dnorm_bias: _Real, dshift: _Real | None,
+                         dwqkv: _Real, dwo: _Real, /) -> None: ...
 def gated_mlp_forward(x: _Real, gate: _Real, lengths: _Index | None, norm_weight: _Real,
                       norm_bias: _Real, w1: _Real, w2: _Real, eps: float, hidden: _Real | None,
                       y: _Real, /) -> None: ...

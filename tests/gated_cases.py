@@ -35,11 +35,28 @@ class Reads(nn.Layer):
     def children(self):
         return {"net": self.net}
 
-    def forward(self, tokens, gate):
-        return self.net.forward(tokens, gate, **self.options)
+    def forward(self, tokens, gate, bias=None):
+        return self.net.forward(tokens, gate, bias=bias, **self.options)
 
     def backward(self, dy, saved):
-        return None, self.net.backward(dy, saved)
+        grads = self.net.backward(dy, saved)
+        return None, *(grads if isinstance(grads, tuple) else (grads,))
+
+
+class Biased(nn.Layer):
+    """Gated heads with a bias of each key, and no other optional argument."""
+
+    def __init__(self, layer):
+        self.layer = layer
+
+    def children(self):
+        return {"layer": self.layer}
+
+    def forward(self, x, gate, bias):
+        return self.layer.forward(x, gate, None, bias)
+
+    def backward(self, dy, saved):
+        return self.layer.backward(dy, saved)
 
 
 class Fixed(nn.Layer):
@@ -71,6 +88,8 @@ REGISTRY = {
     "GatedHeads": lambda: (nn.GatedHeads(12, 3), _draw(0, 3, 4, 12), _gate(1, 3, 3)),
     "GatedHeads-lengths": lambda: (nn.GatedHeads(12, 3), _draw(0, 3, 4, 12), _gate(1, 3, 3),
                                    np.array([4, 0, 2])),
+    "GatedHeads-bias": lambda: (Biased(nn.GatedHeads(12, 3)), _draw(0, 3, 4, 12), _gate(1, 3, 3),
+                                _draw(2, 3, 4)),
     "GatedHeads-plain": lambda: (
         nn.GatedHeads(10, 2, is_causal=False, rotary=False, shift=False), _draw(2, 2, 5, 10),
         _gate(3, 2, 2)),
@@ -86,6 +105,9 @@ REGISTRY = {
         Reads(nn.Transformer(5, width=4, layers=2, heads=2, hidden=6),
               position=[[3, -1], [0, 0]], depth=[[2, 9], [1, 2]]),
         np.array([[0, 4, 2, 2], [1, 3, 0, 4]]), _gate(11, 2, 2, 3)),
+    "Transformer-bias": lambda: (
+        Reads(nn.Transformer(5, width=4, layers=2, heads=2, hidden=6), position=[[3, 1], [3, 0]]),
+        np.array([[0, 4, 2, 2], [1, 3, 0, 4]]), _gate(11, 2, 2, 3), _draw(12, 2, 4)),
 }
 
 
@@ -101,16 +123,17 @@ def inputs(layer, B, T, dtype=np.float64, seed=1, lengths=False):
     return x, gate, rng.integers(0, T + 1, B) if lengths else None, dy
 
 
-def run(layer, x, gate, lengths, dy):
-    """Return y, dx, dgate and all gradients of parameters, by name."""
-    y, saved = layer.forward(x, gate, lengths)
+def run(layer, x, gate, lengths, dy, *bias):
+    """Return y, dx, dgate and all gradients of parameters, by name; that of a bias, if any."""
+    y, saved = layer.forward(x, gate, lengths, *bias)
     layer.grads[...] = 0
-    dx, dgate = layer.backward(dy, saved)
+    dx, dgate, *dbias = layer.backward(dy, saved)
     return {"y": y, "dx": dx, "dgate": dgate,
-            **{name: g.copy() for name, g in layer.grad.items()}}
+            **{name: g.copy() for name, g in layer.grad.items()},
+            **dict(zip(["bias"], dbias, strict=False))}
 
 
-def twin(layer, x, gate, lengths, dy):
+def twin(layer, x, gate, lengths, dy, bias=None):
     """The same from the twin, in float64."""
     x, gate, dy = (a.astype(np.float64) for a in (x, gate, dy))
     param = {name: p.astype(np.float64) for name, p in layer.param.items()}
@@ -119,7 +142,8 @@ def twin(layer, x, gate, lengths, dy):
         dx, dgate, grad = ref.gated_mlp_backward(dy, x, gate, param, lengths)
     else:
         angle = rotary_angle(x.shape[1], layer.head_width) if layer.rotary else None
-        options = dict(lengths=lengths, angle=angle, is_causal=layer.is_causal)
+        bias = None if bias is None else bias.astype(np.float64)
+        options = dict(lengths=lengths, angle=angle, is_causal=layer.is_causal, bias=bias)
         y = ref.gated_heads(x, gate, param, **options)
         dx, dgate, grad = ref.gated_heads_backward(dy, x, gate, param, **options)
     return {"y": y, "dx": dx, "dgate": dgate, **grad}

@@ -64,6 +64,44 @@ def test_any_mlp_agrees_with_the_twin(width, hidden, B, T, lengths, dtype, seed)
     agree(nn.GatedMLP(width, hidden), B, T, dtype, seed, lengths)
 
 
+@pytest.mark.parametrize("make", [LAYERS["heads"], LAYERS["heads, plain"]])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("B, T", [(3, 5), (1, 1), (2, 131), (0, 3), (2, 0)])
+@pytest.mark.parametrize("lengths", [False, True])
+def test_a_bias_of_keys_agrees_with_the_twin(make, dtype, B, T, lengths):
+    layer = built(make(), dtype)
+    args = inputs(layer, B, T, dtype, lengths=lengths)
+    bias = 2 * np.random.default_rng(5).standard_normal((B, T)).astype(dtype)
+    # far below the others, and hidden
+    bias[:, 1::7], bias[:, 2::7] = -1e4, -np.inf
+    got, expected = run(layer, *args, bias), twin(layer, *args, bias)
+    assert got.keys() == expected.keys() and "bias" in got
+    for name in expected:
+        near(got[name], expected[name], name, 30)
+
+
+def test_a_bias_of_keys_has_the_same_bits_on_any_threads():
+    layer = built(nn.GatedHeads(12, 3), np.float32)
+    args = inputs(layer, 40, 33, np.float32)
+    bias = np.random.default_rng(5).standard_normal((40, 33)).astype(np.float32)
+    same_for_any_threads(lambda: list(run(layer, *args, bias).values()))
+
+
+def test_a_bias_enters_the_weights_for_analysis():
+    layer = built(nn.GatedHeads(12, 3))
+    x = np.random.default_rng(1).standard_normal((1, 6, 12))
+    _, saved = layer.forward(x, None, None, np.array([[0, 0, 0, -np.inf, 0, 0]]))
+    weights = layer.weights(saved, np.array([0]), np.array([5]))
+    assert (weights[0, :, 3] == 0).all()
+    np.testing.assert_allclose(weights.sum(-1), 1)
+
+
+def test_a_bias_of_another_shape_is_refused():
+    layer = built(nn.GatedHeads(12, 3))
+    with pytest.raises(ValueError, match=r"bias has shape \(2, 4\), expected \(2, 5\)"):
+        layer.forward(np.zeros((2, 5, 12)), bias=np.zeros((2, 4)))
+
+
 @layers
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_without_an_open_gate_nothing_happens(make, dtype):
@@ -312,15 +350,18 @@ def test_no_other_argument_may_be_the_memory_of_an_output(rng):
     gate = np.ones((2, 2))
     y, saved = layer.forward(x, gate)
     p, g = layer.param, {k: v.copy() for k, v in layer.grad.items()}
-    args = [x, gate, None, p["norm_weight"], p["norm_bias"], p["shift"], p["wqkv"], p["wo"], None,
-            None, 1.0, True, 1e-5, *saved[3:], y, np.empty_like(x), np.empty_like(gate),
-            g["norm_weight"], g["norm_bias"], g["shift"], g["wqkv"], g["wo"]]
+    args = [x, gate, None, None, p["norm_weight"], p["norm_bias"], p["shift"], p["wqkv"], p["wo"],
+            None, None, 1.0, True, 1e-5, *saved[3:6], y, np.empty_like(x), np.empty_like(gate),
+            None, g["norm_weight"], g["norm_bias"], g["shift"], g["wqkv"], g["wo"]]
     _core.gated_heads_backward(*args)
     args[-1] = x
     with pytest.raises(ValueError, match="dwo overlaps x, expected separate memory"):
         _core.gated_heads_backward(*args)
     # optional arrays come together
     args[-1] = g["wo"]
-    for at, message in [(5, "dshift and shift are not both given"), (13, "qkv is NoneType")]:
+    for at, message in [(6, "dshift and shift are not both given"), (14, "qkv is NoneType")]:
         with pytest.raises((TypeError, ValueError), match=message):
             _core.gated_heads_backward(*args[:at], None, *args[at + 1:])
+    args[3] = np.zeros((2, 2))
+    with pytest.raises(ValueError, match="dbias and bias are not both given"):
+        _core.gated_heads_backward(*args)

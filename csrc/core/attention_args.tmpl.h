@@ -48,6 +48,7 @@ typedef struct {
     // where a size is 1; NULL: not wanted
     REAL *dbias;
     ptrdiff_t biases_b, biases_h;
+    REAL *dkey_bias;        // (Tk,) of one sample: accumulated over heads and queries, or NULL
 
     // attention_weights: of the queries `rows`, in [0, Tq)
     const int64_t *rows;    // (R,)

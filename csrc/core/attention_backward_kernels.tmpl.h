@@ -148,6 +148,9 @@ static void FN(backward_keys)(FN(gradient) *s, REAL *dk, REAL *dv, const FN(gl_a
             FN(product)(dk + at*D, D, ds, 1, KEY_BLOCK, s->q, D, seen, D, tile.m, 1);
             FN(product)(FN(rows_out)(&a->dq, b, h, t), a->dq.t, ds, KEY_BLOCK, 1,
                         FN(rows_of)(&a->k, b, g, tile.from), a->k.t, tile.m, D, seen, 1);
+            for (ptrdiff_t r = 0; a->dkey_bias && r < tile.m; r++)
+                for (ptrdiff_t c = 0; c < seen; c++)
+                    a->dkey_bias[tile.from + c] += ds[r*KEY_BLOCK + c];
         }
     }
 }

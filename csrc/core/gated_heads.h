@@ -6,6 +6,8 @@
 //   q, k, v of head h = m_q wq_h, m_k wk_h, m_v wv_h    q and k rotated by position
 //   y   = x + sum over open heads of gate_bh * attention(q, k, v) wo_h
 //
+// A bias is added to the scores of each key, the same for all heads and queries of a sample.
+//
 // For each sample, the heads whose gate is 0 take no part: their columns of wq, wk and wv, their
 // attention and their rows of wo are not touched, forward or backward, whatever these hold. A sample
 // without an open head is copied. Rows behind a sample's length are copied, too.

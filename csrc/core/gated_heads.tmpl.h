@@ -68,6 +68,7 @@ static FN(gl_attention) FN(head_attention)(const FN(gl_gated_heads) *a, ptrdiff_
         .B = 1, .H = 1, .G = 1, .Tq = T, .Tk = T, .D = a->D, .E = a->D,
         .q = {qkv, 0, 0, row}, .k = {qkv + wide, 0, 0, row}, .v = {qkv + 2*wide, 0, 0, row},
         .scale = a->scale, .left = -1, .right = a->causal ? 0 : -1, .gate = a->gate + b*a->H + h,
+        .bias = {a->bias ? a->bias + b*a->T : NULL, 0, 0, 0},
         .out = {out, 0, 0, wide}, .lse = lse,
     };
 }
@@ -206,6 +207,7 @@ static void FN(heads_backward_sample)(const FN(heads_job) *j, ptrdiff_t b, FN(he
         att.dk = (FN(gl_heads_out)){dk, 0, 0, 3*wide};
         att.dv = (FN(gl_heads_out)){dv, 0, 0, 3*wide};
         att.dgate = a->dgate + b*H + h;
+        att.dkey_bias = a->dbias ? a->dbias + b*a->T : NULL;
         GL_K(attention_backward_head)(&att, 0, 0, cursor);
         if (a->cosine) {
             GL_K(rotate)(dq, 3*wide, a->cosine, a->sine, 1, T, D);
@@ -248,6 +250,7 @@ static void FN(heads_backward_chunk)(void *arg, ptrdiff_t chunk, int worker) {
     const FN(heads_share) share = FN(share_of)(j, chunk);
     memset(share.begun, 0, (size_t)(H + 5*C) * sizeof(REAL));
     memset(a->dgate + b0*H, 0, (size_t)((b1 - b0)*H) * sizeof(REAL));
+    if (a->dbias) memset(a->dbias + b0*a->T, 0, (size_t)((b1 - b0)*a->T) * sizeof(REAL));
 
     for (ptrdiff_t b = b0; b < b1; b++) {
         if (FN(rows_of)(a, b) > 0 && FN(open_width)(a->gate + b*H, H, a->D) > 0)

@@ -12,6 +12,7 @@ typedef struct {
     REAL eps, scale;
     int causal;
     const int64_t *lengths;           // (B,), or NULL: T
+    const REAL *bias;                 // (B, T) added to the scores of each key, or NULL
 
     const REAL *x;                    // (B, T, C)
     const REAL *gate;                 // (B, H)
@@ -26,6 +27,7 @@ typedef struct {
     const REAL *dy;                   // (B, T, C)
     REAL *dx;                         // (B, T, C)  overwritten; may be dy
     REAL *dgate;                      // (B, H)     overwritten; 0 where a head is closed
+    REAL *dbias;                      // (B, T)     overwritten, or NULL
     REAL *dnorm_weight, *dnorm_bias;  // (C,)       accumulated
     REAL *dshift;                     // (3, C)     accumulated
     REAL *dwqkv;                      // (3, C, H, D)  accumulated

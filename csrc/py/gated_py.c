@@ -4,13 +4,14 @@
 #include "../core/gated_heads.h"
 #include "../core/gated_mlp.h"
 
-enum { H_X, H_GATE, H_LENGTHS, H_NORM_W, H_NORM_B, H_SHIFT, H_WQKV, H_WO, H_COS, H_SIN, H_SCALE,
-       H_CAUSAL, H_EPS, H_QKV, H_OUT, H_LSE, H_COMMON };
+enum { H_X, H_GATE, H_LENGTHS, H_BIAS, H_NORM_W, H_NORM_B, H_SHIFT, H_WQKV, H_WO, H_COS, H_SIN,
+       H_SCALE, H_CAUSAL, H_EPS, H_QKV, H_OUT, H_LSE, H_COMMON };
 
 #define HEADS_SPEC                                      \
     {"x", "BTC", GLPY_REAL, GLPY_MAY_ALIAS},            \
     {"gate", "BH", GLPY_REAL, 0},                       \
     {"lengths", "B", GLPY_INT64, GLPY_OPTIONAL},        \
+    {"bias", "BT", GLPY_REAL, GLPY_OPTIONAL},           \
     {"norm_weight", "C", GLPY_REAL, 0},                 \
     {"norm_bias", "C", GLPY_REAL, 0},                   \
     {"shift", "PC", GLPY_REAL, GLPY_OPTIONAL},          \
@@ -25,7 +26,8 @@ enum { H_X, H_GATE, H_LENGTHS, H_NORM_W, H_NORM_B, H_SHIFT, H_WQKV, H_WO, H_COS,
 #define HEADS_COMMON(REAL)                                                                     \
     .B = GLPY_DIM(c, 'B'), .T = GLPY_DIM(c, 'T'), .C = GLPY_DIM(c, 'C'), .H = GLPY_DIM(c, 'H'), \
     .D = GLPY_DIM(c, 'D'), .x = c.data[H_X], .gate = c.data[H_GATE],                           \
-    .lengths = c.data[H_LENGTHS], .norm_weight = c.data[H_NORM_W],                             \
+    .lengths = c.data[H_LENGTHS], .bias = c.data[H_BIAS],                                      \
+    .norm_weight = c.data[H_NORM_W],                                                           \
     .norm_bias = c.data[H_NORM_B], .shift = c.data[H_SHIFT], .wqkv = c.data[H_WQKV],           \
     .wo = c.data[H_WO], .cosine = c.data[H_COS], .sine = c.data[H_SIN],                        \
     .scale = (REAL)c.num[H_SCALE], .causal = (int)c.integer[H_CAUSAL],                         \
@@ -80,7 +82,7 @@ static PyObject *gated_heads_forward(PyObject *Py_UNUSED(mod), PyObject *const *
 
 static PyObject *gated_heads_backward(PyObject *Py_UNUSED(mod), PyObject *const *args,
                                       Py_ssize_t nargs) {
-    enum { DY = H_COMMON, DX, DGATE, DNORM_W, DNORM_B, DSHIFT, DWQKV, DWO, N };
+    enum { DY = H_COMMON, DX, DGATE, DBIAS, DNORM_W, DNORM_B, DSHIFT, DWQKV, DWO, N };
     static const glpy_spec spec[N] = {
         HEADS_SPEC,
         {"qkv", "BTPHD", GLPY_REAL, 0},
@@ -89,6 +91,7 @@ static PyObject *gated_heads_backward(PyObject *Py_UNUSED(mod), PyObject *const 
         {"dy", "BTC", GLPY_REAL, GLPY_MAY_ALIAS},
         {"dx", "BTC", GLPY_REAL, GLPY_OUT},
         {"dgate", "BH", GLPY_REAL, GLPY_OUT},
+        {"dbias", "BT", GLPY_REAL, GLPY_OUT | GLPY_OPTIONAL},
         {"dnorm_weight", "C", GLPY_REAL, GLPY_OUT},
         {"dnorm_bias", "C", GLPY_REAL, GLPY_OUT},
         {"dshift", "PC", GLPY_REAL, GLPY_OUT | GLPY_OPTIONAL},
@@ -104,8 +107,12 @@ static PyObject *gated_heads_backward(PyObject *Py_UNUSED(mod), PyObject *const 
     if ((c.data[DSHIFT] == NULL) != (c.data[H_SHIFT] == NULL))
         return PyErr_Format(PyExc_ValueError,
                             "gated_heads_backward: dshift and shift are not both given");
+    if ((c.data[DBIAS] == NULL) != (c.data[H_BIAS] == NULL))
+        return PyErr_Format(PyExc_ValueError,
+                            "gated_heads_backward: dbias and bias are not both given");
 #define BACKWARD(STRUCT, REAL)                                                              \
     {HEADS_COMMON(REAL), .dy = c.data[DY], .dx = c.data[DX], .dgate = c.data[DGATE],        \
+     .dbias = c.data[DBIAS],                                                                \
      .dnorm_weight = c.data[DNORM_W], .dnorm_bias = c.data[DNORM_B], .dshift = c.data[DSHIFT], \
      .dwqkv = c.data[DWQKV], .dwo = c.data[DWO]}
     GLPY_RUN(c, gl_gated_heads, gl_gated_heads_backward, BACKWARD);
@@ -185,13 +192,13 @@ static PyObject *gated_mlp_backward(PyObject *Py_UNUSED(mod), PyObject *const *a
 
 PyMethodDef glpy_gated_methods[] = {
     GLPY_METHOD(gated_heads_forward,
-                "x, gate, lengths, norm_weight, norm_bias, shift, wqkv, wo, cosine, sine, scale, "
-                "is_causal, eps, qkv, out, lse, y, /",
+                "x, gate, lengths, bias, norm_weight, norm_bias, shift, wqkv, wo, cosine, sine, "
+                "scale, is_causal, eps, qkv, out, lse, y, /",
                 "The gated multi-head layer; qkv, out and lse may be None."),
     GLPY_METHOD(gated_heads_backward,
-                "x, gate, lengths, norm_weight, norm_bias, shift, wqkv, wo, cosine, sine, scale, "
-                "is_causal, eps, qkv, out, lse, dy, dx, dgate, dnorm_weight, dnorm_bias, dshift, "
-                "dwqkv, dwo, /",
+                "x, gate, lengths, bias, norm_weight, norm_bias, shift, wqkv, wo, cosine, sine, "
+                "scale, is_causal, eps, qkv, out, lse, dy, dx, dgate, dbias, dnorm_weight, "
+                "dnorm_bias, dshift, dwqkv, dwo, /",
                 "Gradients of gated_heads_forward; those of the parameters are accumulated."),
     GLPY_METHOD(gated_mlp_forward,
                 "x, gate, lengths, norm_weight, norm_bias, w1, w2, eps, hidden, y, /",

@@ -171,8 +171,9 @@ static void run_heads(arena *m, int nth) {
     gate[0] = gate[5] = 0;
     gl_gated_heads_f32 a = {
         .B = B, .T = T, .C = C, .H = H, .D = D, .eps = 1e-5f, .scale = 0.4f, .causal = 1,
-        .lengths = lengths, .gate = gate, .norm_weight = draw(m, C), .norm_bias = draw(m, C),
-        .shift = draw(m, 3*C), .wqkv = draw(m, 3*C*H*D), .wo = draw(m, H*D*C),
+        .lengths = lengths, .bias = draw(m, B*T), .dbias = take(m, B*T), .gate = gate,
+        .norm_weight = draw(m, C), .norm_bias = draw(m, C), .shift = draw(m, 3*C),
+        .wqkv = draw(m, 3*C*H*D), .wo = draw(m, H*D*C),
         .cosine = draw(m, T*D/2), .sine = draw(m, T*D/2), .x = draw(m, B*T*C),
         .y = take(m, B*T*C), .qkv = take(m, B*T*3*H*D), .out = take(m, B*T*H*D),
         .lse = take(m, B*H*T), .dy = draw(m, B*T*C), .dx = take(m, B*T*C), .dgate = take(m, B*H),

@@ -11,32 +11,37 @@ from gatelearn._reference.norm import layer_norm, layer_norm_backward
 from gatelearn._reference.positions import rotary
 
 
-def gated_heads(x, gate, param, lengths=None, angle=None, is_causal=True, eps=1e-5):
+def gated_heads(x, gate, param, lengths=None, angle=None, is_causal=True, eps=1e-5,
+                bias=None):
     """``x + sum over open heads of gate * attention(q, k, v) @ wo``.
 
-    x (B, T, C), gate (B, H), angle (T, D/2) of the rotation by position or None; without
-    ``param["shift"]`` time steps are not mixed.
+    x (B, T, C), gate (B, H), angle (T, D/2) of the rotation by position or None, bias (B, T)
+    added to the scores of each key; without ``param["shift"]`` time steps are not mixed.
     """
     y = x.copy()
     for b, h in np.argwhere(gate != 0):
         T = x.shape[1] if lengths is None else lengths[b]
         n = layer_norm(x[b, :T], param["norm_weight"], param["norm_bias"], eps)
         _, (q, k, v) = project(n, h, param, angle)
-        out = attend(q, k, v, is_causal)
+        out = attend(q, k, v, is_causal, None if bias is None else bias[b, :T])
         y[b, :T] += gate[b, h] * (out @ param["wo"][h])
     return y
 
 
-def gated_heads_backward(dy, x, gate, param, lengths=None, angle=None, is_causal=True, eps=1e-5):
-    """Return dx, dgate and a dict with the gradient of each parameter."""
+def gated_heads_backward(dy, x, gate, param, lengths=None, angle=None, is_causal=True, eps=1e-5,
+                         bias=None):
+    """Return dx, dgate and a dict with the gradient of each parameter and of the bias."""
     dx, dgate = dy.copy(), np.zeros_like(gate)
     grad = {name: np.zeros_like(value) for name, value in param.items()}
+    if bias is not None:
+        grad["bias"] = np.zeros_like(bias)
     for b, h in np.argwhere(gate != 0):
         T = x.shape[1] if lengths is None else lengths[b]
         x_b, dy_b = x[b, :T], dy[b, :T]
         n = layer_norm(x_b, param["norm_weight"], param["norm_bias"], eps)
         m, (q, k, v) = project(n, h, param, angle)
-        out = attend(q, k, v, is_causal)
+        bias_b = None if bias is None else bias[b, :T]
+        out = attend(q, k, v, is_causal, bias_b)
 
         # forward: y = x + gate * out @ wo
         dgate[b, h] = np.sum(dy_b * (out @ param["wo"][h]))
@@ -44,8 +49,10 @@ def gated_heads_backward(dy, x, gate, param, lengths=None, angle=None, is_causal
         dout = gate[b, h] * dy_b @ param["wo"][h].T
 
         # forward: out = attention(q, k, v), q and k rotated
-        dq, dk, dv, _, _ = attention_backward(*(a[None, None] for a in (dout, q, k, v)),
-                                             is_causal=is_causal)
+        dq, dk, dv, _, dscore = attention_backward(
+            *(a[None, None] for a in (dout, q, k, v)), is_causal=is_causal, bias=bias_b)
+        if bias is not None:
+            grad["bias"][b, :T] += dscore[0, 0].sum(0)
         dq, dk, dv = dq[0, 0], dk[0, 0], dv[0, 0]
         if angle is not None:
             dq, dk = rotary(dq, -angle[:T]), rotary(dk, -angle[:T])
@@ -77,9 +84,9 @@ def project(n, h, param, angle):
     return m, (q, k, v)
 
 
-def attend(q, k, v, is_causal):
+def attend(q, k, v, is_causal, bias=None):
     """Attention of one head of one sample."""
-    return attention(*(a[None, None] for a in (q, k, v)), is_causal=is_causal)[0][0, 0]
+    return attention(*(a[None, None] for a in (q, k, v)), is_causal=is_causal, bias=bias)[0][0, 0]
 
 
 def token_shift(n, shift):

@@ -23,6 +23,12 @@ def _gate(gate: NDArray | None, shape: tuple[int, ...], dtype: np.dtype) -> NDAr
     return np.ascontiguousarray(gate, dtype)
 
 
+def _bias(bias: NDArray | None, shape: tuple[int, ...], dtype: np.dtype) -> NDArray | None:
+    if bias is not None and np.shape(bias) != shape:
+        raise ValueError(f"bias has shape {np.shape(bias)}, expected {shape}")
+    return None if bias is None else np.ascontiguousarray(bias, dtype)
+
+
 class HeadsSaved(NamedTuple):
     """What the backward pass of `GatedHeads` needs."""
 
@@ -32,6 +38,7 @@ class HeadsSaved(NamedTuple):
     qkv: NDArray
     out: NDArray
     lse: NDArray
+    bias: NDArray | None = None
 
     def open_heads(self, sample: int) -> tuple[NDArray, NDArray]:
         """Return a sample's open heads (N,), and their queries, keys and values (T, 3, N, D)."""
@@ -121,14 +128,16 @@ class GatedHeads(Layer):
         pairs = T * (T + 1) // 2 if self.is_causal else T * T
         return 4 * T * C * D + 2 * pairs * D
 
-    def _options(self, x: NDArray, gate: NDArray, lengths: NDArray | None) -> tuple:
+    def _options(self, x: NDArray, gate: NDArray, lengths: NDArray | None,
+                 bias: NDArray | None) -> tuple:
         p, D = self.param, self.head_width
         tables = rotary_tables(x.shape[1], D, dtype=x.dtype) if self.rotary else (None, None)
-        return (x, gate, lengths, p["norm_weight"], p["norm_bias"], p.get("shift"), p["wqkv"],
+        return (x, gate, lengths, bias, p["norm_weight"], p["norm_bias"], p.get("shift"), p["wqkv"],
                 p["wo"], *tables, 1 / math.sqrt(D), self.is_causal, self.eps)
 
-    def forward(self, x: NDArray, gate: NDArray | None = None, lengths: NDArray | None = None, *,
-                save: bool = True, out: NDArray | None = None) -> tuple[NDArray, HeadsSaved | None]:
+    def forward(self, x: NDArray, gate: NDArray | None = None, lengths: NDArray | None = None,
+                bias: NDArray | None = None, *, save: bool = True,
+                out: NDArray | None = None) -> tuple[NDArray, HeadsSaved | None]:
         """Apply the block.
 
         Parameters
@@ -138,6 +147,8 @@ class GatedHeads(Layer):
             0 closes a head of a sample; any other value is a factor. All open by default.
         lengths : ndarray of int, shape (B,), optional
             Steps of each sample that count; those behind are copied.
+        bias : ndarray, shape (B, T), optional
+            Added to the scores of each key, the same for all heads and queries of a sample.
         save : bool, default True
             Keep what `backward` needs.
         out : ndarray, shape (B, T, C), optional
@@ -151,7 +162,7 @@ class GatedHeads(Layer):
         check_input(x, self.width, self.param["wo"].dtype)
         B, T, _ = x.shape
         H, D = self.heads, self.head_width
-        gate = _gate(gate, (B, H), x.dtype)
+        gate, bias = _gate(gate, (B, H), x.dtype), _bias(bias, (B, T), x.dtype)
         lengths = None if lengths is None else as_index(lengths, "lengths", ndim=1)
         if save and out is not None and np.may_share_memory(out, x):
             raise ValueError("out is x, expected another array where save is True")
@@ -160,22 +171,25 @@ class GatedHeads(Layer):
         if save:
             arrays = (np.empty((B, T, 3, H, D), x.dtype), np.empty((B, T, H, D), x.dtype),
                       np.empty((B, H, T), x.dtype))
-        _core.gated_heads_forward(*self._options(x, gate, lengths), *arrays, y)
-        return y, HeadsSaved(x, gate, lengths, *arrays) if save else None
+        _core.gated_heads_forward(*self._options(x, gate, lengths, bias), *arrays, y)
+        return y, HeadsSaved(x, gate, lengths, *arrays, bias) if save else None
 
     def backward(self, dy: NDArray, saved: HeadsSaved, *,
-                 out: NDArray | None = None) -> tuple[NDArray, NDArray]:
-        """Return the gradients of `x` and `gate`; `out` may be `dy`.
+                 out: NDArray | None = None) -> tuple[NDArray, ...]:
+        """Return the gradients of `x` and `gate`, and that of `bias` where one was given.
 
-        The gradient of a closed head's gate is 0: what the head would have said is not known.
+        `out` may be `dy`. The gradient of a closed head's gate is 0: what the head would have said
+        is not known.
         """
         g = self.grad
         dx = np.empty_like(dy) if out is None else out
         dgate = np.empty_like(saved.gate)
+        dbias = None if saved.bias is None else np.empty_like(saved.bias)
         _core.gated_heads_backward(
-            *self._options(saved.x, saved.gate, saved.lengths), saved.qkv, saved.out, saved.lse, dy,
-            dx, dgate, g["norm_weight"], g["norm_bias"], g.get("shift"), g["wqkv"], g["wo"])
-        return dx, dgate
+            *self._options(saved.x, saved.gate, saved.lengths, saved.bias), saved.qkv, saved.out,
+            saved.lse, dy, dx, dgate, dbias, g["norm_weight"], g["norm_bias"], g.get("shift"),
+            g["wqkv"], g["wo"])
+        return (dx, dgate) if dbias is None else (dx, dgate, dbias)
 
     def prefill(self, x: NDArray, gate: NDArray, lengths: NDArray, cache: HeadsCache,
                 last: NDArray) -> NDArray:
@@ -233,6 +247,8 @@ class GatedHeads(Layer):
                 seen = min(seen, t + 1)
             heads, qkv = saved.open_heads(b)
             score = np.einsum("hd,thd->ht", qkv[t, 0], qkv[:seen, 1]) / math.sqrt(self.head_width)
+            if saved.bias is not None:
+                score = score + saved.bias[b, :seen]
             row[heads, :seen] = np.exp(score - saved.lse[b, heads, t, None])
         return weights
 

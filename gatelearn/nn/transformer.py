@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,20 +35,21 @@ class Block(Layer):
     def children(self) -> dict[str, Layer]:
         return {"heads": self.heads, "mlp": self.mlp}
 
-    def forward(self, x: NDArray, gate: NDArray | None = None, lengths: NDArray | None = None, *,
-                save: bool = True, out: NDArray | None = None):
+    def forward(self, x: NDArray, gate: NDArray | None = None, lengths: NDArray | None = None,
+                bias: NDArray | None = None, *, save: bool = True, out: NDArray | None = None):
         """Apply the block to `x` (B, T, C); `gate` (B, H + 1) has the heads', then the MLP's."""
         gate_heads, gate_mlp = (None, None) if gate is None else (gate[:, :-1], gate[:, -1])
-        y, heads = self.heads.forward(x, gate_heads, lengths, save=save, out=out)
+        y, heads = self.heads.forward(x, gate_heads, lengths, bias, save=save, out=out)
         y, mlp = self.mlp.forward(y, gate_mlp, lengths, save=save, out=None if save else y)
         return y, (heads, mlp)
 
-    def backward(self, dy: NDArray, saved: tuple[HeadsSaved, MLPSaved]) -> tuple[NDArray, NDArray]:
-        """Return the gradients of `x` and `gate`."""
+    def backward(self, dy: NDArray,
+                 saved: tuple[HeadsSaved, MLPSaved]) -> tuple[NDArray, ...]:
+        """Return the gradients of `x` and `gate`, and that of `bias` where one was given."""
         heads, mlp = saved
         dx, dgate_mlp = self.mlp.backward(dy, mlp)
-        dx, dgate_heads = self.heads.backward(dx, heads, out=dx)
-        return dx, np.concatenate([dgate_heads, dgate_mlp[:, None]], 1)
+        dx, dgate_heads, *dbias = self.heads.backward(dx, heads, out=dx)
+        return dx, np.concatenate([dgate_heads, dgate_mlp[:, None]], 1), *dbias
 
     def prefill(self, x: NDArray, gate: NDArray, lengths: NDArray, cache: HeadsCache,
                 last: NDArray) -> NDArray:
@@ -163,7 +164,7 @@ class Transformer(Layer):
 
     def forward(self, tokens: ArrayLike, gate: ArrayLike | Callable | None = None, *,
                 position: ArrayLike, depth: ArrayLike | None = None,
-                lengths: ArrayLike | None = None,
+                lengths: ArrayLike | None = None, bias: NDArray | None = None,
                 save: bool = True) -> tuple[NDArray, TransformerSaved | None]:
         """Return logits at the named positions.
 
@@ -180,6 +181,8 @@ class Transformer(Layer):
             losses.
         lengths : array_like of int, shape (B,), optional
             Steps of each sample that count.
+        bias : ndarray, shape (B, T), optional
+            Added to the attention scores of each position as a key, in all heads and blocks.
         save : bool, default True
             Keep what `backward` needs; without it the pass needs little memory.
 
@@ -206,7 +209,7 @@ class Transformer(Layer):
             if here.any():
                 rows[here] = x[sample[here], at[here]]
             if i < L:
-                x, s = self.blocks[i].forward(x, gate(i, x), lengths, save=save,
+                x, s = self.blocks[i].forward(x, gate(i, x), lengths, bias, save=save,
                                               out=None if save else x)
                 saved.append(s)
         logits, read = self.read(rows)
@@ -244,13 +247,18 @@ class Transformer(Layer):
             raise IndexError(f"depth has values outside [0, {L}]")
         return sample, at, level
 
-    def backward(self, dlogits: NDArray, saved: TransformerSaved) -> NDArray:
-        """Return the gradient of `gate`, (B, L, H + 1); add those of the parameters."""
+    def backward(self, dlogits: NDArray,
+                 saved: TransformerSaved) -> NDArray | tuple[NDArray, NDArray]:
+        """Return the gradient of `gate`, (B, L, H + 1); add those of the parameters.
+
+        Where a bias was given, its gradient stands beside that of `gate`.
+        """
         tokens, blocks, (sample, at, level, read) = saved
         drows = self.read_backward(dlogits, read)
         B, T = np.shape(tokens)
         dx = np.zeros((B, T, self.width), drows.dtype)
         dgate = np.empty((B, *self.gate_shape), drows.dtype)
+        dbias: Any = 0
         for i in range(len(self.blocks), -1, -1):
             here = level == i
             if here.any():
@@ -258,10 +266,12 @@ class Transformer(Layer):
                 _core.embedding_backward(dx.reshape(-1, self.width), drows[here],
                                          sample[here]*T + at[here])
             if i > 0:
-                dx, dgate[:, i - 1] = self.blocks[i - 1].backward(dx, blocks[i - 1])
+                dx, dgate[:, i - 1], *more = self.blocks[i - 1].backward(dx, blocks[i - 1])
+                # one bias serves all blocks
+                dbias += more[0] if more else 0
         _core.embedding_backward(self.grad["embedding"], dx.reshape(-1, self.width),
                                  as_index(tokens, "tokens").reshape(-1))
-        return dgate
+        return (dgate, dbias) if np.ndim(dbias) else dgate
 
     def cache(self, gate: ArrayLike, capacity: int, *, grow: bool = True) -> KVCache:
         """Return an empty cache, for `decode` to start from.

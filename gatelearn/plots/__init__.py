@@ -4,6 +4,7 @@ Every function returns a Matplotlib figure and leaves Matplotlib's global state 
 window, no change of backend. In a notebook a figure shows itself; `save` writes it.
 """
 
+from gatelearn.plots.attempts import reward_by_attempt
 from gatelearn.plots.curves import learning_curves
 from gatelearn.plots.figure import save
 from gatelearn.plots.gates import gate_map, score_vs_open
@@ -11,4 +12,5 @@ from gatelearn.plots.gradients import estimators
 from gatelearn.plots.speed import scaling
 from gatelearn.plots.sweeps import sweep
 
-__all__ = ["estimators", "gate_map", "learning_curves", "save", "scaling", "score_vs_open", "sweep"]
+__all__ = ["estimators", "gate_map", "learning_curves", "reward_by_attempt", "save", "scaling",
+           "score_vs_open", "sweep"]

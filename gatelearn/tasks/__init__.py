@@ -1,8 +1,9 @@
-"""Where data comes from: text retrieval; and how captions are scored."""
+"""Where data comes from: text retrieval, families of hidden rules; how captions are scored."""
 
 from gatelearn.tasks.bleu import corpus_bleu, sentence_bleu
 from gatelearn.tasks.corpus import Corpus
+from gatelearn.tasks.families import FamiliesConfig, PositionFamilies, TaskBatch
 from gatelearn.tasks.retrieval import MARKS, Batch, TextTasks, TextTasksConfig, answer_accuracy
 
-__all__ = ["MARKS", "Batch", "Corpus", "TextTasks", "TextTasksConfig", "answer_accuracy",
-           "corpus_bleu", "sentence_bleu"]
+__all__ = ["MARKS", "Batch", "Corpus", "FamiliesConfig", "PositionFamilies", "TaskBatch",
+           "TextTasks", "TextTasksConfig", "answer_accuracy", "corpus_bleu", "sentence_bleu"]

@@ -1,0 +1,230 @@
+"""Attention weight prediction: positions that matter, predicted and learned by reward.
+
+A transformer learns five tasks set into real text. A predictor then learns, by reward alone or
+through the gradient of a soft bias, which positions each text's queries need; all others are biased
+away. It is compared with full attention and, at the same number of positions, with random and with
+the most recent ones, on files held out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gatelearn.errors import UserError
+from gatelearn.gating import answer_scores
+from gatelearn.hard import BiasByGradient, BiasByReward, BiasPredictor, BiasTrainerConfig
+from gatelearn.nn import Transformer
+from gatelearn.runs import Progress, RunFolder, StopFlag, next_folder, stop_on_signal, train_stage
+from gatelearn.studies.attention_bias.config import Config
+from gatelearn.studies.attention_bias.methods import (
+    Full,
+    Predicted,
+    Random,
+    Recent,
+    Soft,
+    threshold_for,
+)
+from gatelearn.studies.attention_bias.report import AttentionBiasResult, evaluate, measure
+from gatelearn.studies.gating import load_tasks
+from gatelearn.studies.gating.backbone import BackboneTrainer, make_net
+from gatelearn.studies.gating.evaluate import draw_texts
+from gatelearn.studies.result import Objective
+from gatelearn.tasks import TextTasks
+
+__all__ = ["AttentionBiasResult", "Config", "run"]
+
+OBJECTIVE = Objective("rl-bias.score_change", "maximize")
+
+# what a stage's generator is seeded with beside the run's seed: stages never share draws
+STREAM = {"backbone": 0, "reward": 1, "gradient": 2, "random": 3}
+
+
+def run(config: Config | None = None, *, out: str | Path | None = None, resume: bool = False,
+        progress: bool = True) -> AttentionBiasResult:
+    """Run the study.
+
+    Parameters
+    ----------
+    config : Config, optional
+        ``Config.preset("default")`` by default.
+    out : path, optional
+        New folder for the run; the next of ``runs/attention-bias-1`` ... by default.
+    resume : bool, default False
+        Continue the run in `out`.
+    progress : bool, default True
+        Show progress on standard error.
+
+    Returns
+    -------
+    AttentionBiasResult
+        Its `table` and `summary`; ``plot()`` draws the figures.
+
+    Raises
+    ------
+    UserError
+        If the text or a setting cannot be used, or the folder holds another run.
+    KeyboardInterrupt
+        After Ctrl-C, when the checkpoint is written.
+    """
+    config = config or Config.preset("default")
+    many = load_tasks(config)
+    try:
+        few = TextTasks(many.corpus, replace(many.config, needle_queries=config.needle_queries,
+                                             chain_queries=config.chain_queries))
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    with (RunFolder.create(out or next_folder("attention-bias"), config, study="attention-bias",
+                           resume=resume) as folder, stop_on_signal() as stop):
+        with Progress(_stages(config, many), quiet=not progress) as shown:
+            seeds, arrays = [], {}
+            for n in range(config.seed, config.seed + config.seeds):
+                seed = _Seed(config, n, many, few, folder, shown, stop)
+                seeds.append(seed.run())
+                arrays |= seed.arrays
+        folder.save_checkpoint(arrays, {"stage": "finished"})
+        return AttentionBiasResult(folder, seed.methods, list(few.names), seed.trials,
+                                   seeds).write(folder)
+
+
+def _stages(config: Config, tasks: TextTasks) -> dict[str, float]:
+    """Every stage with the seconds that it takes, roughly."""
+    text = 2 * float(make_net(tasks, config.backbone).work(config.length).sum()) / 5e10
+    stages = {}
+    for n in range(config.seed, config.seed + config.seeds):
+        stages[f"seed-{n}/backbone"] = 3 * config.backbone.steps * config.backbone.batch * text
+        for i in range(len(config.penalties)):
+            step = config.updates * config.texts * text
+            stages[f"seed-{n}/rl-bias-{i}"] = config.samples * step
+            if not config.top_k:
+                stages[f"seed-{n}/gradient-bias-{i}"] = 3 * step
+        stages[f"seed-{n}/evaluation"] = 30 * config.test_texts * text * config.timing_rounds
+    return stages
+
+
+class _Seed:
+    """One seed of the study: its backbone, its predictors, its measurements."""
+
+    def __init__(self, config: Config, seed: int, many: TextTasks, few: TextTasks,
+                 folder: RunFolder, progress: Progress, stop: StopFlag):
+        self.config, self.seed, self.many, self.tasks = config, seed, many, few
+        self.folder, self.progress, self.stop = folder, progress, stop
+        self.trials: dict[str, int] = {"full": 1}
+        self.methods: list[str] = []
+        self.arrays: dict[str, np.ndarray] = {}  # network and predictors, for the last checkpoint
+        self.validation = draw_texts(few, "validation", config.validation_texts, seed)
+
+    def rng(self, stream: str, *more: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, STREAM[stream], *more])
+
+    def train(self, name: str, trainer: Any, steps: int) -> None:
+        train_stage(self.folder, f"seed-{self.seed}/{name}", trainer, steps,
+                    progress=self.progress, stop=self.stop)
+
+    def run(self) -> dict[str, np.ndarray]:
+        config, n = self.config, len(self.config.penalties)
+        net = self.backbone()
+        full = Full(net)
+        floor = self.scores(full)[0] - config.tolerance
+        rl = self.keep("rl-bias", [self.rewarded(i, net) for i in range(n)], floor)
+        methods: dict[str, Any] = {"full": full, "rl-bias": rl}
+        # all others get as many positions; no score reaches this floor, so the best one is kept
+        if not config.top_k:
+            tried = [self.by_gradient(i, net, rl) for i in range(n)]
+            methods["gradient-bias"] = hard = self.keep("gradient-bias", tried, floor=2)
+            methods["gradient-soft"] = Soft(hard.net, hard.predictor)
+            self.trials["gradient-soft"] = n
+        draw = int(self.rng("random").integers(2**31))
+        methods["random"] = self.keep("random", [Random(rl, draw + i) for i in range(n)], floor=2)
+        methods["recent"] = self.keep("recent", [Recent(rl, 2*i) for i in range(n)], floor=2)
+        self.methods = list(methods)
+        for name in ("rl-bias", "gradient-bias"):
+            if name in methods:
+                kept = methods[name]
+                layers = (("net", kept.net), ("predictor", kept.predictor))
+                self.arrays |= {f"seed-{self.seed}/{name}.{part}.{k}": v for part, layer in layers
+                                for k, v in layer.named_parameters().items()}
+        return self.measure(methods)
+
+    def backbone(self) -> Transformer:
+        settings = self.config.backbone
+        mixture = TextTasks(self.many.corpus, replace(self.many.config, weights=settings.mixture))
+        net = make_net(self.many, settings).build(self.rng("backbone"))
+        trainer = BackboneTrainer(net, mixture, settings, self.rng("backbone", 1), self.validation)
+        self.train("backbone", trainer, settings.steps)
+        return net
+
+    def parts(self, stream: str, trial: int, net: Transformer,
+              penalty: float) -> tuple[BiasPredictor, Transformer, BiasTrainerConfig]:
+        """Return a predictor, the network it works on and the settings of its training."""
+        config = self.config
+        predictor = BiasPredictor(net.width, hidden=config.hidden, k=config.top_k or None)
+        predictor.build(self.rng(stream, trial))
+        if config.joint:
+            copy = make_net(self.many, config.backbone).build()
+            copy.load(net.named_parameters())
+            net = copy
+        return predictor, net, BiasTrainerConfig(
+            texts=config.texts, samples=config.samples, penalty=penalty, lr=config.lr,
+            anneal=config.updates, joint=config.joint)
+
+    def rewarded(self, trial: int, net: Transformer) -> Predicted:
+        predictor, net, settings = self.parts("reward", trial, net, self.config.penalties[trial])
+        trainer = BiasByReward(predictor, net, self.tasks.sample, answer_scores, settings,
+                               self.rng("reward", trial, 1))
+        self.train(f"rl-bias-{trial}", trainer, self.config.updates)
+        return Predicted(net, predictor)
+
+    def by_gradient(self, trial: int, net: Transformer, like: Predicted) -> Predicted:
+        predictor, net, settings = self.parts("gradient", trial, net,
+                                              self.config.gradient_penalties[trial])
+        trainer = BiasByGradient(predictor, net, self.tasks.sample, settings,
+                                 self.rng("gradient", trial, 1))
+        self.train(f"gradient-bias-{trial}", trainer, self.config.updates)
+        method = Predicted(net, predictor)
+        free = [(chosen.sum(), (~fixed).sum()) for _, chosen, fixed in
+                (like.bias(b.tokens, b.query) for b in self.validation)]
+        chosen, count = np.sum(free, 0)
+        method.threshold = threshold_for(method, self.validation, chosen / count)
+        return method
+
+    def scores(self, method: Any) -> tuple[float, float]:
+        """Return score and share attended on the validation texts."""
+        runs = [measure(method, batch) for batch in self.validation]
+        return tuple(float(np.mean([r[k] for r in runs])) for k in ("score", "attended"))
+
+    def keep(self, name: str, tried: list, floor: float) -> Any:
+        """Return the trial that attends to least among those above the floor, or the best one."""
+        results = [self.scores(method) for method in tried]
+        good = [i for i, (score, _) in enumerate(results) if score >= floor]
+        best = (min(good, key=lambda i: results[i][1]) if good
+                else max(range(len(tried)), key=lambda i: results[i][0]))
+        for i, (score, share) in enumerate(results):
+            mark = ", kept" if i == best else ""
+            self.progress.print(f"{name}, trial {i}: validation score {100 * score:.1f}%, "
+                                f"{100 * share:.0f}% of the positions attended{mark}")
+        self.trials[name] = len(tried)
+        return tried[best]
+
+    def measure(self, methods: dict[str, Any]) -> dict[str, np.ndarray]:
+        stage, rounds = f"seed-{self.seed}/evaluation", self.config.timing_rounds
+        done = self.folder.load_stage(stage)
+        if done is not None:
+            self.progress.skip(stage)
+            return done.arrays
+        ticks = len(methods) + rounds
+        with self.progress.stage(stage, ticks) as bar:
+            count = iter(range(ticks))
+
+            def tick(text: str) -> None:
+                if self.stop:
+                    raise KeyboardInterrupt
+                bar.update(next(count), text)
+
+            texts = draw_texts(self.tasks, "test", self.config.test_texts, self.seed)
+            arrays = evaluate(methods, texts, rounds, tick)
+        self.folder.save_stage(stage, arrays, {})
+        return arrays

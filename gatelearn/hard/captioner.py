@@ -134,7 +134,7 @@ class Captioner(Layer):
                               LearnedPositions(regions, key_width, std=1.0))
         # queries, and one more column for the gate
         self.look = Linear(hidden, key_width + 1)
-        self.score = SCORES[score](key_width)
+        self.score: DotScore | AdditiveScore = SCORES[score](key_width)
         self.lstm = LSTM(width + features, hidden)
         self.deep = Linear(hidden + features, width)
         self.tanh = Tanh()

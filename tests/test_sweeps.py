@@ -356,12 +356,12 @@ def test_a_folder_in_use_is_refused(tmp_path):
 
 def test_command_line(demo, capsys):
     command = ["sweep", "demo", "--vary", "lr=1e-4:1e-1:log", "bias=true,false", "--trials", "2",
-               "--preset", "quick", "--gates.lr", "0.5", "--seed", "4"]
+               "--vary", "depth=1:3", "--preset", "quick", "--gates.lr", "0.5", "--seed", "4"]
     assert main(command) == 0
     out, err = capsys.readouterr()
     assert "sweep folder: runs/sweep-demo-1" in err and "trial 1: inner.score" in err
     table = Table.from_csv("runs/sweep-demo-1/table.csv")
-    assert table.columns[3:5] == ["lr", "bias"] and len(table) == 2
+    assert table.columns[3:6] == ["lr", "bias", "depth"] and len(table) == 2
     config = load_config(sweep_study.Config, "runs/sweep-demo-1/trials/0001")
     assert (config.steps, config.gates.lr, config.seed) == (1, 0.5, 4)
     assert Plan.load(Path("runs/sweep-demo-1")).seed == 4
@@ -391,6 +391,7 @@ def test_command_line_without_a_value(demo, capsys):
     ("", "nothing to vary"),
     ("--vary lr", "--vary has 'lr', expected NAME=VALUES"),
     ("--vary lr=0:1 lr=0:2", "--vary has 'lr' twice"),
+    ("--vary lr=0:1 --vary lr=0:2", "--vary has 'lr' twice"),
     ("--vary lrr=0:1", "unknown setting 'lrr'; did you mean 'lr'?"),
     ("--vary lr=0:1 --trials 0", "trials is 0, expected at least 1"),
     ("--vary lr=0:1 --workers 0", "workers is 0, expected at least 1"),

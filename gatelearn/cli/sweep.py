@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from gatelearn.cli.options import (
     find_study,
@@ -17,7 +18,7 @@ from gatelearn.cli.options import (
     preset_option,
 )
 from gatelearn.cli.run import print_table
-from gatelearn.errors import UserError
+from gatelearn.errors import UserError, require
 from gatelearn.runs.config import leaves
 
 
@@ -59,7 +60,8 @@ def sweep(name: str, argv: list[str]) -> int:
 def _options() -> dict[str, tuple[Any, Any]]:
     return {
         "vary": option(
-            tuple[str, ...], (),
+            # once with many, or many times
+            Annotated[tuple[tuple[str, ...], ...], require("tyro").conf.UseAppendAction], (),
             "Settings to vary, each NAME=A,B,C (values), NAME=LOW:HIGH (a range) or "
             "NAME=LOW:HIGH:log. NAME is that of the study's option below, such as gates.lr, or its "
             "last part where that is unique. Every other option of the study holds for all trials.",
@@ -101,9 +103,9 @@ def _options() -> dict[str, tuple[Any, Any]]:
     }
 
 
-def _vary(words: tuple[str, ...]) -> dict[str, str]:
+def _vary(words: tuple[tuple[str, ...], ...]) -> dict[str, str]:
     vary: dict[str, str] = {}
-    for word in words:
+    for word in itertools.chain(*words):
         name, equals, values = word.partition("=")
         if not equals:
             raise UserError(f"--vary has '{word}', expected NAME=VALUES")

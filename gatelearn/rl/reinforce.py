@@ -108,25 +108,30 @@ def reinforce_gradient(logits: NDArray, actions: NDArray, rewards: ArrayLike,
     if normalise_advantage:
         advantages = normalise(advantages)
 
-    dlogits = weighted_scores(logits, actions, -advantages / rewards.size, distribution)
+    dlogits = weighted_scores(logits, actions, -advantages / rewards.size, distribution,
+                              -entropy_coefficient / max(B, 1))
     logp = distribution.log_prob(np.broadcast_to(logits, (S, *logits.shape)), actions)
     metrics = {"loss": float(-(advantages * logp).mean()), "reward": float(rewards.mean()),
                "advantage_std": spread}
     if distribution.has_entropy or entropy_coefficient:
         metrics["entropy"] = float(distribution.entropy(logits).mean())
         metrics["loss"] -= entropy_coefficient * metrics["entropy"]
-    if entropy_coefficient:
-        weight = np.full(B, -entropy_coefficient / B, logits.dtype)
-        dlogits += distribution.gradient(logits, actions[0], None, weight)
     return dlogits, metrics
 
 
 def weighted_scores(logits: NDArray, actions: NDArray, weights: NDArray,
-                    distribution: Distribution) -> NDArray:
-    """Return the sum over S samples of weight times gradient of log-probability, (B, K)."""
+                    distribution: Distribution, entropy_weight: float = 0.0) -> NDArray:
+    """Return the sum over S samples of weight times gradient of log-probability, (B, K).
+
+    The gradient of each row's entropy, times its weight, is added.
+    """
     # the same logits for each sample: gradients of the samples add up
     tiled = np.broadcast_to(logits, (len(weights), *logits.shape))
-    return distribution.gradient(tiled, actions, weights).sum(0)
+    gradient = distribution.gradient(tiled, actions, weights).sum(0)
+    if entropy_weight:
+        dentropy = np.full(len(logits), entropy_weight, logits.dtype)
+        gradient += distribution.gradient(logits, actions[0], None, dentropy)
+    return gradient
 
 
 class Reinforce:

@@ -73,10 +73,6 @@ class HalfSoft(Estimator):
 
         # a sample passes its advantage on, an expectation the reward's gradient
         gradient = weighted_scores(logits, actions, np.where(soft, 0, advantages) / samples,
-                                   distribution)
+                                   distribution, self.entropy_coefficient)
         through = np.where(soft[..., None], dweights, 0).sum(0) / samples
-        gradient += distribution.mean_gradient(logits, through)
-        if self.entropy_coefficient:
-            weight = np.full(len(logits), self.entropy_coefficient, logits.dtype)
-            gradient += distribution.gradient(logits, actions[0], None, weight)
-        return gradient
+        return gradient + distribution.mean_gradient(logits, through)

@@ -305,3 +305,27 @@ def test_an_annealed_rate_ends_at_0():
         seen.append(trainer.predictor.params.copy())
     assert (seen[0] != seen[1]).any() and (seen[1] != seen[2]).any()
     same_bits(seen[2], seen[3])
+
+
+@pytest.mark.parametrize("method", ["reward", "gradient"])
+def test_nan_is_not_learned_from(method):
+    net, predictor, rng = make_net(), make_predictor(), np.random.default_rng(0)
+    predictor.params[0] = np.nan
+    kept = predictor.params.copy()
+    config = hard.BiasTrainerConfig(samples=2)
+    trainer = (hard.BiasByReward(predictor, net, lambda rng, n: texts(), right, config, rng)
+               if method == "reward" else
+               hard.BiasByGradient(predictor, net, lambda rng, n: texts(), config, rng))
+    with pytest.raises(FloatingPointError):
+        trainer.step()
+    same_bits(predictor.params, kept)
+
+
+def test_huge_logits_are_certain_choices():
+    predictor = make_predictor(np.float32)
+    logits = np.array([[-3e38, 3e38]], np.float32)
+    actions = predictor.distribution.mode(logits)
+    np.testing.assert_array_equal(predictor.keep(actions, np.zeros((1, 2), bool)), [[False, True]])
+    bias, slope = predictor.soft_bias(logits, np.zeros((1, 2), bool))
+    np.testing.assert_array_equal(bias, np.minimum(logits, 0))
+    np.testing.assert_array_equal(slope, [[1, 0]])

@@ -225,3 +225,14 @@ def test_no_task_and_one_attempt(B, A):
 def test_a_wrong_kind_is_named(kind):
     with pytest.raises(ValueError, match="expected the kind of each rule, 0 or more"):
         hard.MetaAttention(kind)
+
+
+def test_nan_is_not_learned_from():
+    policy = make()
+    policy.params[0] = np.nan
+    kept = policy.params.copy()
+    trainer = hard.MetaTrainer(policy, lambda rng, n: tasks(), hard.MetaTrainerConfig(),
+                               np.random.default_rng(0))
+    with pytest.raises(FloatingPointError):
+        trainer.step()
+    same_bits(policy.params, kept)

@@ -29,7 +29,7 @@ class Config:
     """Needles that a text asks for, of 8: what matters depends on the query."""
     chain_queries: int = 1
     """Chains that a text asks for, of 4."""
-    updates: int = 400
+    updates: int = 500
     """Updates of a predictor."""
     texts: int = 32
     """Texts an update."""
@@ -43,11 +43,11 @@ class Config:
     """Choose this many positions as a ranking; 0 lets each position be a choice of its own."""
     joint: bool = False
     """Train the backbone along; by default it is frozen."""
-    penalties: tuple[float, ...] = (0.1, 0.3, 0.6)
+    penalties: tuple[float, ...] = (0.1, 0.2, 0.4)
     """Price of attending to all positions, in points of score; one tuning trial each."""
     gradient_penalties: tuple[float, ...] = (0.3, 1.0, 3.0)
     """The same by gradient, in nats of loss; as many."""
-    tolerance: float = 0.01
+    tolerance: float = 0.015
     """Loss of score that a trial may have to be chosen by the positions it leaves out."""
     test_texts: int = 300
     """Held-out texts of each task for the final scores."""
@@ -85,8 +85,8 @@ class Config:
         if name == "default":
             return cls()
         if name == "quick":
-            return cls(updates=60, penalties=(0.3,), gradient_penalties=(1.0,), test_texts=32,
-                       validation_texts=24, timing_rounds=2, backbone=BackboneConfig(steps=250))
+            return cls(updates=80, penalties=(0.3,), gradient_penalties=(1.0,), test_texts=32,
+                       validation_texts=24, timing_rounds=2, backbone=BackboneConfig(steps=220))
         if name == "full":
             base = cls()
             return replace(base, seeds=5, hops=3, updates=1000, test_texts=400,

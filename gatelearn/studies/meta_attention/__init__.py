@@ -3,7 +3,8 @@
 Each task hides a rule that says which position of a text is rewarded, and shows a new text at each
 attempt. A recurrent policy learns over many tasks, by REINFORCE, how to search and to stick to what
 it found. On rules that training never hid it is compared with the same policy without memory,
-bandits over positions, chance, a search that knows all rules, and an oracle.
+bandits over positions, chance, a search that knows all rules, and an oracle. The policy and the
+search are told which position each rule names in a text; the bandits know positions only.
 """
 
 from __future__ import annotations

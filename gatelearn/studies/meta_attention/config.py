@@ -28,7 +28,7 @@ class Config:
     """How often each mark stands in a text."""
     attempts: int = 12
     """Attempts at a task."""
-    updates: int = 300
+    updates: int = 400
     """Updates of a policy."""
     tasks: int = 16
     """Tasks an update."""

@@ -95,5 +95,6 @@ class MetaAttentionResult(Result):
                 lows[name][method], highs[name][method] = np.transpose(ends)
         training = plots.learning_curves(self.metrics)
         training.axes[0].set_title("Policies: mean reward on rules to train with")
+        training.axes[0].set_ylim(0, 1)
         return {"reward_by_attempt": plots.reward_by_attempt(curves, lows=lows, highs=highs),
                 "learning_curves": training}

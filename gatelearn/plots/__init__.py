@@ -7,7 +7,9 @@ window, no change of backend. In a notebook a figure shows itself; `save` writes
 from gatelearn.plots.curves import learning_curves
 from gatelearn.plots.figure import save
 from gatelearn.plots.gates import gate_map, score_vs_open
+from gatelearn.plots.glimpses import error_by_glimpses, glimpse_paths, save_gif
 from gatelearn.plots.gradients import estimators
 from gatelearn.plots.speed import scaling
 
-__all__ = ["estimators", "gate_map", "learning_curves", "save", "scaling", "score_vs_open"]
+__all__ = ["error_by_glimpses", "estimators", "gate_map", "glimpse_paths", "learning_curves",
+           "save", "save_gif", "scaling", "score_vs_open"]

@@ -1,4 +1,4 @@
-"""Hard attention by REINFORCE: score, draw, log-probability, and the gradients of a step."""
+"""Hard attention by REINFORCE: score, draw and gradients; the recurrent attention model."""
 
 from __future__ import annotations
 
@@ -8,15 +8,24 @@ import numpy as np
 from timing import OURS, Case, optional
 
 from gatelearn import functional as F
+from gatelearn import hard
 
 # batch, queries, positions, width
 SHAPES = [(1, 1, 65536, 64), (256, 64, 128, 64)]
+# images, passes over each, size of a patch
+GLIMPSES = [(64, 1, 8), (64, 4, 8), (64, 4, 12)]
 
 
 def cases(quick: bool) -> Iterator[Case]:
     for B, T, S, D in [(2, 8, 64, 16)] if quick else SHAPES:
         yield Case("hard attention", f"B{B} T{T} positions {S} D{D} draw and gradient",
                    lambda skipped, shape=(B, T, S, D): setup(skipped, *shape), unlike=("torch",))
+    for B, M, size in [(4, 2, 4)] if quick else GLIMPSES:
+        baseline = "loo" if M > 1 else "learned"
+        yield Case("glimpses", f"B{B} samples {M} 60x60, 6 glimpses of 3 x {size}x{size}, H256 "
+                   f"{baseline}, a step",
+                   lambda skipped, shape=(B, M, size, baseline): glimpses(skipped, *shape),
+                   unlike=("torch",))
 
 
 def setup(skipped, B: int, T: int, S: int, D: int):
@@ -47,3 +56,45 @@ def setup(skipped, B: int, T: int, S: int, D: int):
 
         functions["torch"] = straightforward
     return functions
+
+
+def glimpses(skipped, B: int, M: int, size: int, baseline: str):
+    """A step of training: draw, cross-entropy, REINFORCE, baseline, Adam."""
+    rng = np.random.default_rng(0)
+    images = rng.random((B, 1, 60, 60), np.float32)
+    labels = rng.integers(0, 10, B)
+    net = hard.RecurrentAttention(1, 10, size=size, scales=3).build(seed=0)
+    config = hard.RecurrentAttentionConfig(batch=B, samples=M, baseline=baseline)
+    functions = {}
+    if torch := optional("torch", skipped):
+        from torch_glimpses import RecurrentAttention
+
+        peer = RecurrentAttention(net)
+        adam = torch.optim.Adam(peer.parameters(), lr=config.lr)
+        timages, tlabels = torch.from_numpy(images), torch.from_numpy(labels)
+
+        def straightforward():
+            target = tlabels.repeat(M)
+            logits, logp, values = peer(timages.repeat(M, 1, 1, 1))
+            reward = (logits.argmax(1) == target).float()
+            if M > 1:
+                samples = reward.view(M, B)
+                advantage = (samples - (samples.sum(0) - samples) / (M - 1)).view(-1)
+            else:
+                advantage = reward - values.detach()
+            loss = (torch.nn.functional.cross_entropy(logits, target)
+                    - (advantage * logp).sum(0).mean())
+            if M == 1:
+                loss = loss + ((values - reward)**2).sum(0).mean() / 2
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+            return loss.detach().reshape(1)
+
+        functions["torch"] = straightforward
+    trainer = hard.RecurrentAttentionTrainer(net, lambda rng, n: (images, labels), config, rng)
+
+    def step():
+        return np.array([trainer.step()["loss"]])
+
+    return {OURS: step, **functions}

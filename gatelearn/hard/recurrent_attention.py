@@ -229,11 +229,12 @@ class RecurrentAttention(Layer):
             dstates += dread[:, None] / T
 
         # forward: policy = locator(state), values = baseline(state); all steps at once
-        for layer, d, name, own in ((self.locator, dpolicy, "dpolicy", saved.policy),
-                                    (self.baseline, dvalues, "dvalues", saved.values)):
+        for layer, width, d, name, own in (
+                (self.locator, self.choices, dpolicy, "dpolicy", saved.policy),
+                (self.baseline, 1, dvalues, "dvalues", saved.values)):
             if d is None or T == 1:
                 continue
-            d = check_shape(d, name, own.shape).reshape(T - 1, N, -1).swapaxes(0, 1)
+            d = check_shape(d, name, own.shape).reshape(T - 1, N, width).swapaxes(0, 1)
             _, inside = layer.forward(core.y[:, :-1])
             dstate = layer.backward(np.ascontiguousarray(d), inside)
             if not self.detach:

@@ -30,6 +30,7 @@ from gatelearn.studies.glimpse.networks import (
     dense,
     of_size,
     parameters,
+    strided,
 )
 from gatelearn.studies.glimpse.report import interval
 from gatelearn.tasks import Digits
@@ -74,7 +75,7 @@ def test_what_a_run_writes(finished):
     for row in table:
         assert 0 <= row["error_lo"] <= row["error"] <= row["error_hi"] <= 100
         assert row["ms_per_image"] > 0 and row["tuning_trials"] == 2
-        assert (row["off_centre"] is None) == (row["method"] in ("convolution", "dense"))
+        assert (row["off_centre"] is None) == (row["method"] in ("convolution", "strided", "dense"))
     by_glimpses = Table.from_csv(path / "by_glimpses.csv")
     for row in table:
         steps = by_glimpses.where(task=row["task"], method=row["method"])
@@ -220,7 +221,8 @@ def test_the_convolutional_network_learns_digits():
 
 
 @pytest.mark.parametrize("make, side", [(dense, 8), (dense, 60), (convolutional, 8),
-                                        (convolutional, 60), (convolutional, 100)])
+                                        (convolutional, 60), (convolutional, 100), (strided, 8),
+                                        (strided, 60), (strided, 100)])
 def test_networks_have_the_size_that_is_asked_for(make, side):
     target = parameters(make_net(Config(), side))
     net = of_size(lambda hidden: make(side, hidden), target)
@@ -236,7 +238,7 @@ def test_of_size_takes_the_nearest():
         assert net.outputs == width, target
 
 
-@pytest.mark.parametrize("make", [dense, convolutional])
+@pytest.mark.parametrize("make", [dense, convolutional, strided])
 def test_backward_of_whole_networks(make):
     check_layer(make(8, 3), np.random.default_rng(0).standard_normal((2, 1, 8, 8)))
 

@@ -2,8 +2,8 @@
 
 Networks name handwritten digits somewhere in large images, among pieces of other digits. One looks
 at a few places that it learns to choose; it is compared with the same network at random places and
-round the centre of mass, and with a convolutional and a fully connected network of as many
-parameters that see the whole image. Training images are drawn anew for each step; test digits are
+round the centre of mass, and with convolutional and fully connected networks of as many parameters
+that see the whole image. Training images are drawn anew for each step; test digits are
 in no training image.
 """
 
@@ -32,6 +32,7 @@ from gatelearn.studies.glimpse.networks import (
     dense,
     of_size,
     parameters,
+    strided,
 )
 from gatelearn.studies.glimpse.report import GlimpseResult, Measured
 from gatelearn.studies.result import Objective
@@ -42,7 +43,7 @@ __all__ = ["Config", "GlimpseResult", "run"]
 OBJECTIVE = Objective("learned_validation_error", "minimize")
 
 LOOKS: dict[str, Any] = {"learned": None, "random": random_look, "centre-of-mass": mass_look}
-WHOLE = {"convolution": convolutional, "dense": dense}
+WHOLE = {"convolution": convolutional, "strided": strided, "dense": dense}
 METHODS = (*LOOKS, *WHOLE)
 
 

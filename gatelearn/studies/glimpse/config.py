@@ -26,13 +26,13 @@ class Config:
     estimator: Estimator = "loo"
     """Baseline of the reward: none (reinforce), a moving average, a learned one, the mean of the
     image's other samples (loo) or the reward of the likeliest places (self-critical)."""
-    reward: Reward = "correct"
+    reward: Reward = "log-probability"
     """What the places are rewarded for: the right class, or its log-probability."""
-    lr: float = 1e-3
+    lr: float = 2e-3
     """Peak learning rate of the networks that glimpse; falls to 0 on a straight line."""
     std: float = 0.1
     """Standard deviation of places round their mean; the image is 2 wide."""
-    explore: float = 0.6
+    explore: float = 0.5
     """The same at the beginning; falls to `std` over 70% of the steps."""
     samples: int = 4
     """Passes over each image in training."""
@@ -44,19 +44,19 @@ class Config:
     """Patches of a glimpse, each of twice the width; one in native digits."""
     hidden: int = 128
     """Width of the recurrent core and of all other hidden layers."""
-    location_weight: float = 1.0
+    location_weight: float = 0.3
     """Weight of the loss of the places."""
-    detach: bool = True
-    """Whether the core learns from the classifier alone."""
-    steps: int = 4000
+    detach: bool = False
+    """Whether the core learns from the classifier alone, and not from the reward of the places."""
+    steps: int = 5000
     """Training steps of the networks that glimpse."""
     batch: int = 32
     """Images a step; for places that need no training, as many again for each of `samples`."""
-    whole_steps: int = 1500
+    whole_steps: int = 2000
     """Training steps of the networks that see the whole image."""
     whole_batch: int = 64
     """Images of such a step."""
-    whole_lr: float = 2e-3
+    whole_lr: float = 3e-3
     """Their peak learning rate; falls to 0 by half a cosine."""
     weight_decay: float = 0.01
     """Of their matrices."""
@@ -109,7 +109,7 @@ class Config:
             return cls(tasks=("native", "cluttered-60"), steps=400, whole_steps=100, renderings=1,
                        validation_renderings=1, timing_rounds=3)
         if name == "full":
-            return cls(tasks=("native", "translated-60", "cluttered-60", "cluttered-100"), seeds=5,
-                       hidden=256, samples=10, glimpses=8, steps=60_000, whole_steps=20_000,
-                       rates=(0.3, 1.0, 3.0))
+            return cls(tasks=("native", "translated-60", "cluttered-60", "cluttered-100"), seeds=3,
+                       hidden=256, glimpses=8, steps=40_000, whole_steps=20_000,
+                       rates=(0.5, 1.0))
         raise UserError(f"preset is {name!r}, expected quick, default or full")

@@ -24,20 +24,33 @@ def dense(side: int, hidden: int) -> nn.Sequential:
 
 
 def convolutional(side: int, hidden: int) -> nn.Sequential:
-    """Return an unbuilt network of three convolutions, each pooled or strided, and a hidden layer.
+    """Return an unbuilt network of two pooled convolutions and a hidden layer.
 
-    Images of up to 16 pixels a side are small already: two convolutions.
+    In images of more than 16 pixels a side the first has a larger kernel and steps of two.
     """
-    layers: list[nn.Layer] = []
-    channels = 1
-    if side > 16:
-        layers += [nn.Conv2d(1, 16, 5, stride=2, padding=2), nn.ReLU()]
-        channels, side = 16, (side + 1) // 2
-    for wide in (32, 32) if channels == 16 else (16, 32):
-        layers += [nn.Conv2d(channels, wide, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
-        channels, side = wide, side // 2
-    return nn.Sequential(*layers, nn.Flatten(),
-                         nn.Linear(channels * side * side, hidden, gain=math.sqrt(2)), nn.ReLU(),
+    first = (nn.Conv2d(1, 16, 5, stride=2, padding=2) if side > 16 else
+             nn.Conv2d(1, 16, 3, padding=1))
+    side = ((side + 1) // 2 if side > 16 else side) // 4
+    return nn.Sequential(first, nn.ReLU(), nn.MaxPool2d(2),
+                         nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+                         nn.Linear(32 * side * side, hidden, gain=math.sqrt(2)), nn.ReLU(),
+                         nn.Linear(hidden, CLASSES))
+
+
+def strided(side: int, hidden: int) -> nn.Sequential:
+    """Return an unbuilt network of one convolution with long steps and a hidden layer, as [1]_ had.
+
+    Its kernel is 10 by 10 and steps by 5; 4 and 2 in images of up to 16 pixels a side.
+
+    References
+    ----------
+    .. [1] V. Mnih, N. Heess, A. Graves and K. Kavukcuoglu, "Recurrent Models of Visual Attention",
+       NIPS 2014.
+    """
+    kernel = 10 if side > 16 else 4
+    side = (side - kernel) // (kernel // 2) + 1
+    return nn.Sequential(nn.Conv2d(1, 16, kernel, stride=kernel // 2), nn.ReLU(), nn.Flatten(),
+                         nn.Linear(16 * side * side, hidden, gain=math.sqrt(2)), nn.ReLU(),
                          nn.Linear(hidden, CLASSES))
 
 

@@ -103,8 +103,7 @@ def make_notes(summary: dict[str, Any], results: Seeds) -> list[str]:
         lines.append(f"{task}: learned glimpses {ours['error']:.1f}% wrong, reading "
                      f"{100 * ours['pixels_read']:.0f}% of the image")
         for name, other in entry.items():
-            if name in ("random", "centre-of-mass", "convolution", "dense"):
-                d = entry[f"learned_minus_{name}"]
+            if (d := entry.get(f"learned_minus_{name}")) is not None:
                 lines.append(f"  {name}: {other['error']:.1f}% wrong; learned less {name} "
                              f"{d['mean']:+.1f} points ({d['low']:+.1f} to {d['high']:+.1f})")
     return lines

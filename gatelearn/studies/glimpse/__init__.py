@@ -96,15 +96,16 @@ def _stages(config: Config, tasks: dict[str, Digits]) -> dict[str, float]:
     """Every stage with the seconds that it takes, roughly."""
     stages = {}
     for name, task in tasks.items():
-        net = make_net(config, task.side)
-        look = config.steps * config.batch * config.samples * config.glimpses * 6e-10 * (
-            parameters(net) / config.glimpses + parameters(net))
-        whole = config.whole_steps * config.whole_batch * 1e-10 * task.side**2 * 1000
+        size, pixels = parameters(make_net(config, task.side)), task.side**2
+        look = 1.3e-10 * config.steps * config.batch * config.samples * config.glimpses * size
+        whole = config.whole_steps * config.whole_batch
+        seconds = dict.fromkeys(LOOKS, look) | {
+            "convolution": 9e-8 * whole * pixels, "strided": 3e-8 * whole * pixels,
+            "dense": 4e-10 * whole * size}
         for n in range(config.seed, config.seed + config.seeds):
             for method in METHODS:
                 for i in range(len(config.rates)):
-                    seconds = look if method in LOOKS else whole
-                    stages[f"seed-{n}/{name}/{method}-{i}"] = seconds
+                    stages[f"seed-{n}/{name}/{method}-{i}"] = seconds[method]
             stages[f"seed-{n}/{name}/evaluation"] = 1e-3 * config.renderings * 539 + 1
     return stages
 

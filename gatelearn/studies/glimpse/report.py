@@ -115,7 +115,7 @@ class GlimpseResult(Result):
     Attributes
     ----------
     by_glimpses : Table
-        The error behind each glimpse.
+        The error behind each glimpse, by a classifier that was trained behind the last alone.
     """
 
     study = "glimpse"

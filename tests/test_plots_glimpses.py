@@ -59,7 +59,7 @@ def test_error_by_glimpses_draws_every_method(tmp_path):
                          error_lo=15 / (n or 2), error_hi=25 / (n or 2))
     figure = plots.error_by_glimpses(table)
     (axes,) = figure.axes
-    names = [t.get_text() for t in axes.get_legend().get_texts()]
+    names = [t.get_text() for t in figure.legends[0].get_texts()]
     assert sorted(names) == ["convolution, whole image", "learned", "random"]
     assert axes.get_ylabel() == "error (%), 95% interval" and axes.get_xlabel() == "glimpses"
     (learned,) = [c for c in axes.containers if c.get_label() == "learned"]

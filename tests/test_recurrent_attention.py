@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from helpers import DTYPES, close, same_bits, same_for_any_threads
+from helpers import DTYPES, central_difference, close, same_bits, same_for_any_threads
 
 from gatelearn import functional as F
-from gatelearn import hard, nn
+from gatelearn import hard, nn, rl
 
 SMALL = dict(size=3, scales=2, glimpses=3, hidden=5, locator=4, what=4, where=3)
 VARIANTS = {"rnn": {}, "lstm": dict(core="lstm"), "gru-every": dict(core="gru", classify="every"),
@@ -319,6 +319,62 @@ def test_agrees_with_pytorch(rng):
         at += n
 
 
+class OfWeights(nn.Layer):
+    """Logits where glimpses but the first are means over all cells, by weights (T - 1, N, K)."""
+
+    def __init__(self, net, images):
+        self.net, self.images, K = net, images, net.choices
+        self.places = net.places(np.arange(K))
+        self.cells = F.glimpse(images, np.tile(self.places, (len(images), 1, 1)), 3, 2)
+
+    def logits(self, weights):
+        g, B = self.net.glimpse, len(self.images)
+        centre = F.glimpse(self.images, np.zeros((B, 2)), 3, 2).reshape(B, -1)
+        state = None
+        for t in range(self.net.glimpses):
+            patches, place = centre, np.zeros((B, 2))
+            if t > 0:
+                patches = np.einsum("bk,bkd->bd", weights[t - 1], self.cells.reshape(B, 4, -1))
+                place = weights[t - 1] @ self.places
+            joined = np.concatenate((g.what.forward(g._front(patches)[0])[0],
+                                     g.where.forward(place)[0]), -1)
+            y = np.maximum(g.join.forward(np.maximum(joined, 0))[0], 0)
+            h, saved = self.net.core.forward(y[:, None], state)
+            state = saved.state
+        return self.net.classifier.forward(h[:, 0])[0]
+
+
+@pytest.mark.parametrize("filters", [None, 3])
+def test_straight_through_is_the_gradient_of_weighted_cells(filters):
+    net = small(grid=2, filters=filters, core="gru")
+    images, _ = inputs()
+    logits, e = net.forward(images, np.random.default_rng(0), temperature=0.7)
+    weights = np.eye(4)[e.actions[:, :, 0]]
+    of = OfWeights(net, images)
+    close(of.logits(weights), logits[:, 0])
+
+    dy = np.random.default_rng(3).standard_normal(logits.shape)
+    dweights = central_difference(of.logits, weights, dy[:, 0])
+    soft = e.relaxed[:, :, 0]
+    dpolicy = soft * (dweights - (dweights * soft).sum(-1, keepdims=True)) / 0.7
+    found = gradients(net, e, dy)
+    _, plain = net.forward(images, locations=e.locations)
+    for path, grad in gradients(net, plain, dy, dpolicy[:, :, None]).items():
+        np.testing.assert_allclose(found[path], grad, rtol=1e-5, atol=1e-8, err_msg=path)
+        assert grad.any() != path.startswith("baseline."), path
+
+
+def test_gumbel_noise_draws_what_the_policy_says():
+    net = small(grid=2, glimpses=2)
+    net.locator.layers[2].param["bias"][...] = [0, 1, -1, 0.5]
+    images, _ = inputs()
+    _, e = net.forward(images, np.random.default_rng(0), samples=2000, temperature=0.5)
+    share = np.mean(e.actions[0][..., None] == np.arange(4), 1)
+    np.testing.assert_allclose(share, F.softmax(e.policy[0, :, 0]), atol=0.04)
+    np.testing.assert_array_equal(e.relaxed.argmax(-1), e.actions)
+    np.testing.assert_allclose(e.relaxed.sum(-1), 1)
+
+
 def test_errors(rng):
     net = small(np.float32)
     images = np.zeros((2, 2, 9, 8), np.float32)
@@ -358,3 +414,15 @@ def test_errors(rng):
         net.glimpse.forward(images, np.zeros((2, 2), np.float32))
     with pytest.raises(ValueError, match=r"locations has shape \(3, 1, 2\), expected \(2, 1, 2\)"):
         net.glimpse.forward(images, np.zeros((3, 1, 2), np.float32))
+    with pytest.raises(TypeError, match=r"distribution is Categorical\(\), expected a Gaussian"):
+        net.forward(images, distribution=rl.Categorical())
+    for message, other, options in [
+            ("temperature is 0, expected above 0 and finite", {}, dict(temperature=0)),
+            ("temperature is given, expected it with a grid", {}, dict(temperature=1)),
+            ("temperature is given", dict(grid=2, detach=False), dict(temperature=1)),
+            ("temperature is given", dict(grid=2),
+             dict(temperature=1, locations=np.zeros((3, 2, 1, 2))))]:
+        with pytest.raises(ValueError, match=message):
+            small(np.float32, **other).forward(images, rng, **options)
+    with pytest.raises(ValueError, match="temperature is given"):
+        small(np.float32, grid=2).forward(images, temperature=1)

@@ -53,8 +53,8 @@ class GlimpseNetwork(Layer):
 
     Notes
     -----
-    `backward` returns None: an image is data, and a place is a sample, through which no gradient
-    flows.
+    An image is data, and a place is a sample, through which no gradient flows: `backward` returns
+    None, unless it is asked for those of the patches and of the places as numbers.
 
     References
     ----------
@@ -136,7 +136,22 @@ class GlimpseNetwork(Layer):
         self.look(np.ascontiguousarray(images), saved)
         return saved.y, saved
 
-    def backward(self, dy: NDArray, saved: GlimpseSaved) -> None:
+    def backward(self, dy: NDArray, saved: GlimpseSaved, *,
+                 inputs: bool = False) -> tuple[NDArray, NDArray] | None:
+        """Add the gradients of the parameters.
+
+        Parameters
+        ----------
+        dy : ndarray, shape of ``saved.y``
+        saved : GlimpseSaved
+        inputs : bool, default False
+            Whether to return the gradients of the patches and of the places as numbers that the
+            network was given: not of what is seen there.
+
+        Returns
+        -------
+        None, or dpatches and dlocations, shapes of ``saved.patches`` and ``saved.locations``
+        """
         rows = math.prod(saved.y.shape[:-1])
         patches, locations, joined, y = (a.reshape(rows, a.shape[-1]) for a in saved)
         a = self.what.outputs
@@ -148,11 +163,15 @@ class GlimpseNetwork(Layer):
         # forward: joined = relu([what(front(patches)), where(locations)])
         _core.relu_backward(djoined.reshape(-1), djoined.reshape(-1), joined.reshape(-1))
         x, seen = self._front(patches)
-        dx = None if self.front is None else np.empty_like(x)
+        dx = np.empty_like(x) if inputs or self.front is not None else None
+        dlocations = np.empty_like(locations) if inputs else None
         _linear_backward(self.what, dx, djoined[:, :a], x)
-        _linear_backward(self.where, None, djoined[:, a:], locations)
+        _linear_backward(self.where, dlocations, djoined[:, a:], locations)
         if self.front is not None:
-            self.front.backward(dx, seen)
+            dx = self.front.backward(dx, seen)
+        if not inputs:
+            return None
+        return dx.reshape(saved.patches.shape), dlocations.reshape(saved.locations.shape)
 
     def check(self, images: NDArray) -> None:
         """Raise unless `images` is (B, C, H, W), of the type of the parameters."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gatelearn import functional as F
 from gatelearn._convert import as_real, check_finite, check_shape
 from gatelearn.hard.glimpse_network import GlimpseNetwork, GlimpseSaved
 from gatelearn.nn import GRU, LSTM, RNN, Layer, Linear, ReLU, Sequential, Tanh
@@ -28,6 +29,9 @@ class Episode(NamedTuple):
     seen: GlimpseSaved
     core: RecurrentSaved
     read: NDArray       # (B * M, H): what the classifier was given
+    relaxed: NDArray | None = None  # (T - 1, B, M, G * G): softened choices, at a temperature
+    cells: NDArray | None = None    # (B, G * G, S * C * P * P): patches of all cells
+    temperature: float | None = None
 
 
 class RecurrentAttention(Layer):
@@ -135,7 +139,8 @@ class RecurrentAttention(Layer):
                 "locator": self.locator, "baseline": self.baseline}
 
     def forward(self, images: NDArray, rng: np.random.Generator | None = None, *, samples: int = 1,
-                locations: ArrayLike | None = None) -> tuple[NDArray, Episode]:
+                locations: ArrayLike | None = None, distribution: Distribution | None = None,
+                temperature: float | None = None) -> tuple[NDArray, Episode]:
         """Look at each image M times, at T places each.
 
         Parameters
@@ -150,6 +155,14 @@ class RecurrentAttention(Layer):
         locations : array_like, shape (T, B, M, 2), optional
             Places to look at instead. M is then theirs. With a grid, the actions of the episode are
             the cells nearest to them.
+        distribution : Distribution, optional
+            What draws the places, instead of the network's own: such as a Gaussian of a larger
+            deviation, to explore.
+        temperature : float, optional
+            With it, cells are drawn by Gumbel noise, and `backward` gives the locator the gradient
+            of straight-through Gumbel-softmax [1]_: that of the logits passes the drawn cells as if
+            each glimpse were a mean of all cells, weighted by the softened choice. Biased. Needs a
+            grid, `detach`, and `rng`; costs G * G more glimpses an image.
 
         Returns
         -------
@@ -159,11 +172,18 @@ class RecurrentAttention(Layer):
         Raises
         ------
         TypeError
-            If `images` is not of the type of the parameters.
+            If `images` is not of the type of the parameters, or `distribution` not of that of the
+            network's own.
         ValueError
-            If shapes do not match, or `samples` is below 1.
+            If shapes do not match, `samples` is below 1, `temperature` not above 0 and finite, or
+            what it needs is missing.
         FloatingPointError
             If a place is NaN or infinite.
+
+        References
+        ----------
+        .. [1] E. Jang, S. Gu and B. Poole, "Categorical Reparameterization with Gumbel-Softmax",
+           ICLR 2017.
         """
         self.glimpse.check(images)
         images, B, T = np.ascontiguousarray(images), len(images), self.glimpses
@@ -175,11 +195,18 @@ class RecurrentAttention(Layer):
         if samples < 1:
             raise ValueError(f"samples is {samples}, expected at least 1")
         M, N = samples, B * samples
+        draws = self.distribution if distribution is None else distribution
+        if type(draws) is not type(self.distribution):
+            raise TypeError(f"distribution is {draws}, expected a "
+                            f"{type(self.distribution).__name__}")
+        if temperature is not None:
+            self._check_relaxed(temperature, rng, given)
 
         seen = self.glimpse.room(T, B, M)
         policy = np.empty((T - 1, B, M, self.choices), images.dtype)
         actions = np.empty_like(seen.locations[1:]) if self.grid is None else np.empty(
             (T - 1, B, M), np.int64)
+        relaxed = None if temperature is None else np.empty_like(policy)
         steps: list[RecurrentSaved] = []
         state = None
         seen.locations[0] = self._first(rng, (B, M, 2)) if given is None else given[0]
@@ -191,15 +218,20 @@ class RecurrentAttention(Layer):
             steps.append(step)
             if t < T - 1:
                 policy[t] = self.locator.forward(h[:, 0])[0].reshape(policy.shape[1:])
-                actions[t], seen.locations[t + 1] = self._choose(
-                    policy[t], rng, None if given is None else given[t + 1])
+                if relaxed is None:
+                    actions[t], seen.locations[t + 1] = self._choose(
+                        policy[t], rng, None if given is None else given[t + 1], draws)
+                else:
+                    actions[t], relaxed[t] = draws.relax(policy[t], temperature, rng)
+                    seen.locations[t + 1] = self.places(actions[t])
 
         core = _joined(steps)
         read = core.y[:, -1] if self.classify == "last" else core.y.mean(1)
         logits, read = self.classifier.forward(read)
         values = self.baseline.forward(core.y[:, :-1])[0].reshape(B, M, T - 1)
         return logits.reshape(B, M, self.classes), Episode(
-            seen.locations, policy, actions, np.moveaxis(values, -1, 0), seen, core, read)
+            seen.locations, policy, actions, np.moveaxis(values, -1, 0), seen, core, read, relaxed,
+            None if relaxed is None else self._cells(images), temperature)
 
     def backward(self, dy: NDArray, saved: Episode, dpolicy: NDArray | None = None,
                  dvalues: NDArray | None = None) -> None:
@@ -228,20 +260,36 @@ class RecurrentAttention(Layer):
         else:
             dstates += dread[:, None] / T
 
-        # forward: policy = locator(state), values = baseline(state); all steps at once
-        for layer, width, d, name, own in (
-                (self.locator, self.choices, dpolicy, "dpolicy", saved.policy),
-                (self.baseline, 1, dvalues, "dvalues", saved.values)):
-            if d is None or T == 1:
-                continue
-            d = check_shape(d, name, own.shape).reshape(T - 1, N, width).swapaxes(0, 1)
-            _, inside = layer.forward(core.y[:, :-1])
-            dstate = layer.backward(np.ascontiguousarray(d), inside)
-            if not self.detach:
-                dstates[:, :-1] += dstate
+        self._head(self.baseline, 1, dvalues, "dvalues", saved.values, core, dstates)
+        if saved.relaxed is None:
+            self._head(self.locator, self.choices, dpolicy, "dpolicy", saved.policy, core, dstates)
+        dseen = self.core.backward(dstates, core).swapaxes(0, 1)
+        dinputs = self.glimpse.backward(dseen, saved.seen, inputs=saved.relaxed is not None)
+        if saved.relaxed is None:
+            return
 
-        dseen = self.core.backward(dstates, core)
-        self.glimpse.backward(dseen.swapaxes(0, 1), saved.seen)
+        # as if forward were: patches = relaxed @ cells, locations = relaxed @ places
+        dpatches, dlocations = (d[1:] for d in dinputs)
+        drelaxed = (dpatches @ saved.cells.swapaxes(1, 2)
+                    + dlocations @ self.places(np.arange(self.choices)).T)
+        through = self.distribution.relax_gradient(saved.policy, saved.relaxed, drelaxed,
+                                                   saved.temperature)
+        dpolicy = through if dpolicy is None else through + dpolicy
+        self._head(self.locator, self.choices, dpolicy, "dpolicy", saved.policy, core, dstates)
+
+    def _head(self, layer: Layer, width: int, d: NDArray | None, name: str, own: NDArray,
+              core: RecurrentSaved, dstates: NDArray) -> None:
+        """Backward of a layer that reads the state at each step but the last, all steps at once."""
+        N, T, _ = core.y.shape
+        if d is None or T == 1:
+            return
+        d = check_shape(d, name, own.shape).reshape(T - 1, N, width).swapaxes(0, 1)
+        # those without a gradient, such as passes whose advantage is 0, cost nothing
+        rows = d.any(-1)
+        _, inside = layer.forward(core.y[:, :-1][rows])
+        dstate = layer.backward(d[rows], inside)
+        if not self.detach:
+            dstates[:, :-1][rows] += dstate
 
     def places(self, cells: ArrayLike) -> NDArray:
         """Return the centres of cells of the grid, (..., 2); they are counted row by row."""
@@ -249,15 +297,29 @@ class RecurrentAttention(Layer):
         dtype = self.classifier.param["weight"].dtype
         return ((2 * np.stack((column, row), -1) + 1) / self.grid - 1).astype(dtype)
 
+    def _cells(self, images: NDArray) -> NDArray:
+        """Return the patches of every cell, (B, G * G, S * C * P * P)."""
+        B = len(images)
+        every = np.tile(self.places(np.arange(self.choices)), (B, 1, 1))
+        patches = F.glimpse(images, every, self.glimpse.size, self.glimpse.scales)
+        return patches.reshape(B, self.choices, math.prod(patches.shape[2:]))
+
+    def _check_relaxed(self, temperature: float, rng: np.random.Generator | None,
+                       given: NDArray | None) -> None:
+        if not 0 < temperature < math.inf:
+            raise ValueError(f"temperature is {temperature}, expected above 0 and finite")
+        if self.grid is None or not self.detach or rng is None or given is not None:
+            raise ValueError("temperature is given, expected it with a grid, detach and rng only, "
+                             "and without locations")
+
     def _first(self, rng: np.random.Generator | None, shape: tuple[int, ...]) -> Any:
         return rng.uniform(-1, 1, shape) if rng is not None and self.first == "random" else 0
 
     def _choose(self, policy: NDArray, rng: np.random.Generator | None,
-                given: NDArray | None) -> tuple[NDArray, NDArray]:
+                given: NDArray | None, draws: Distribution) -> tuple[NDArray, NDArray]:
         """Return actions and their places."""
         if given is None:
-            action = (self.distribution.mode(policy) if rng is None
-                      else self.distribution.sample(policy, rng))
+            action = draws.mode(policy) if rng is None else draws.sample(policy, rng)
             return action, action if self.grid is None else self.places(action)
         if self.grid is None:
             return given, given

@@ -48,9 +48,18 @@ class RecurrentAttentionConfig:
     """Weight of the loss of the learned baseline."""
     max_grad_norm: float | None = None
     """Longest gradient; None is no limit."""
+    std_start: float | None = None
+    """Deviation of Gaussian places at first, to explore; it falls on a straight line to the
+    network's own."""
+    std_updates: int = 1000
+    """Updates over which it falls."""
+    temperature: float | None = None
+    """With it, places are trained by straight-through Gumbel-softmax instead of REINFORCE, as
+    `RecurrentAttention.forward` has it: neither reward nor baseline then matters."""
 
     def __post_init__(self):
-        for name, least in (("batch", 1), ("samples", 2 if self.baseline == "loo" else 1)):
+        passes = 2 if self.baseline == "loo" else 1
+        for name, least in (("batch", 1), ("samples", passes), ("std_updates", 1)):
             if getattr(self, name) < least:
                 raise UserError(f"{name} is {getattr(self, name)}, expected at least {least}"
                                 + (" for the baseline 'loo'" if least == 2 else ""))
@@ -61,6 +70,8 @@ class RecurrentAttentionConfig:
             if not 0 <= getattr(self, name) < math.inf:
                 raise UserError(f"{name} is {getattr(self, name)}, expected a finite number of at "
                                 "least 0")
+        if self.std_start is not None and not 0 < self.std_start < math.inf:
+            raise UserError(f"std_start is {self.std_start}, expected above 0 and finite")
 
 
 def random_locations(rng: np.random.Generator, shape: tuple[int, int, int], *,
@@ -108,6 +119,11 @@ class RecurrentAttentionTrainer:
         ``look(rng, images, T, M)`` returns places (T, B, M, 2) to look at instead of the network's
         own, such as random ones; then only what the network names is trained.
 
+    Raises
+    ------
+    UserError
+        If the configuration needs a grid, or a Gaussian, and the network has the other.
+
     References
     ----------
     .. [1] V. Mnih, N. Heess, A. Graves and K. Kavukcuoglu, "Recurrent Models of Visual Attention",
@@ -130,6 +146,10 @@ class RecurrentAttentionTrainer:
     def __init__(self, net: RecurrentAttention, draw: Draw, config: RecurrentAttentionConfig,
                  rng: np.random.Generator, look: Look | None = None):
         self.net, self.draw, self.config, self.rng, self.look = net, draw, config, rng, look
+        for name, grid in (("std_start", False), ("temperature", True)):
+            if getattr(config, name) is not None and (net.grid is not None) != grid:
+                raise UserError(f"{name} is {getattr(config, name)}, expected None for a network "
+                                f"{'without' if grid else 'with'} a grid")
         self.optimiser = AdamW(net.params, net.grads)
         own = config.baseline
         self.baseline = rl.MovingAverage() if own == "moving-average" else rl.baselines.as_baseline(
@@ -142,6 +162,14 @@ class RecurrentAttentionTrainer:
         lr = rl.learner.learning_rate(config.lr, self.optimiser.steps, config.anneal)
         metrics["grad_norm"] = self.optimiser.step(lr, config.max_grad_norm)
         return metrics | {"text": f"accuracy {100 * metrics['accuracy']:.0f}%"}
+
+    def distribution(self) -> rl.Distribution:
+        """Return what draws the places of the next step."""
+        config, own = self.config, self.net.distribution
+        if config.std_start is None:
+            return own
+        left = rl.learner.learning_rate(1.0, self.optimiser.steps, config.std_updates)
+        return rl.Gaussian(own.std + (config.std_start - own.std) * left)
 
     def gradient(self, images: NDArray, labels: NDArray) -> dict[str, Any]:
         """Set ``net.grads`` to the gradient of the loss, of places drawn now.
@@ -161,16 +189,18 @@ class RecurrentAttentionTrainer:
         given = None
         if self.look is not None:
             given = self.look(self.rng, images, net.glimpses, M)
-        logits, episode = net.forward(images, self.rng, samples=M, locations=given)
+        distribution = self.distribution()
+        logits, episode = net.forward(images, self.rng, samples=M, locations=given,
+                                      distribution=distribution, temperature=config.temperature)
         N, targets = B * M, np.repeat(labels[:, None], M, 1)
         loss, dlogits = F.cross_entropy_backward(np.full((B, M), 1 / N), logits, targets)
         reward = self._reward(logits, targets, loss)
 
         dpolicy = dvalues = advantages = None
-        if self.look is None:
+        if self.look is None and config.temperature is None and net.glimpses > 1:
             advantages = self._advantages(images, labels, reward, episode.values)
             weight = np.broadcast_to(-config.location_weight / N * advantages, episode.values.shape)
-            dpolicy = net.distribution.gradient(episode.policy, episode.actions, weight)
+            dpolicy = distribution.gradient(episode.policy, episode.actions, weight)
             if config.baseline == "learned":
                 dvalues = config.baseline_weight / N * (episode.values - reward)
 

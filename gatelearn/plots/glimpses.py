@@ -156,9 +156,12 @@ def error_by_glimpses(table: Table | Iterable[Mapping[str, Any]]) -> Any:
         axes.set_ylabel("error (%), 95% interval")
         axes.set_title(task)
         axes.grid(alpha=0.25)
-        axes.legend(fontsize=8, framealpha=0.85)
     for axes in grid[len(tasks):]:
         axes.remove()
+    drawn = [axes.get_legend_handles_labels() for axes in grid[:len(tasks)]]
+    by_name = {name: handle for handles, names in drawn
+               for handle, name in zip(handles, names, strict=True)}
+    figure.legend(by_name.values(), by_name, loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 

@@ -19,10 +19,10 @@ from gatelearn.runs import Progress, RunFolder, StopFlag, next_folder, stop_on_s
 from gatelearn.studies.glimpse.config import Config
 from gatelearn.studies.glimpse.evaluate import choose, draw_images, evaluate
 from gatelearn.studies.glimpse.methods import (
-    GlimpseTrainer,
     Glimpsing,
     Whole,
     make_net,
+    make_trainer,
     mass_look,
     random_look,
 )
@@ -145,8 +145,8 @@ class _Run:
     def glimpsing(self, name: str, trial: int) -> Glimpsing:
         config, look = self.config, LOOKS[name]
         net = make_net(config, self.task.side).build(self.rng(name, trial))
-        trainer = GlimpseTrainer(net, self.task, config, config.rates[trial],
-                                 self.rng(name, trial, 1), look)
+        trainer = make_trainer(net, self.task, config, config.rates[trial],
+                               self.rng(name, trial, 1), look)
         self.train(f"{name}-{trial}", trainer, config.steps)
         return Glimpsing(net, look)
 

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from gatelearn.errors import UserError
 from gatelearn.tasks import DIGIT_TASKS
 
-Estimator = Literal["reinforce", "moving-average", "learned", "loo", "self-critical"]
+Estimator = Literal["reinforce", "moving-average", "learned", "loo", "self-critical", "gumbel"]
 Reward = Literal["correct", "log-probability"]
 
 
@@ -25,7 +25,12 @@ class Config:
     """Number of seeds; each trains all networks."""
     estimator: Estimator = "loo"
     """Baseline of the reward: none (reinforce), a moving average, a learned one, the mean of the
-    image's other samples (loo) or the reward of the likeliest places (self-critical)."""
+    image's other samples (loo) or the reward of the likeliest places (self-critical). Or no
+    reward but straight-through Gumbel-softmax over a grid of places (gumbel)."""
+    grid: int = 10
+    """Places each way, for gumbel."""
+    temperature: float = 1.0
+    """Of the softened choice, for gumbel."""
     reward: Reward = "log-probability"
     """What the places are rewarded for: the right class, or its log-probability."""
     lr: float = 2e-3
@@ -77,11 +82,11 @@ class Config:
             raise UserError(f"tasks is {self.tasks}, expected at least one, each once")
         for name in ("seeds", "glimpses", "patch", "scales", "hidden", "steps", "batch",
                      "whole_steps", "whole_batch", "renderings", "validation_renderings",
-                     "timing_rounds", "samples"):
+                     "timing_rounds", "samples", "grid"):
             least = 2 if (name, self.estimator) == ("samples", "loo") else 1
             if getattr(self, name) < least:
                 raise UserError(f"{name} is {getattr(self, name)}, expected at least {least}")
-        for name in ("lr", "std", "explore", "whole_lr"):
+        for name in ("lr", "std", "explore", "whole_lr", "temperature"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UserError(f"{name} is {getattr(self, name)}, expected a number above 0")
         for name in ("location_weight", "weight_decay"):

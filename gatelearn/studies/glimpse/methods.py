@@ -15,7 +15,6 @@ from gatelearn.hard import (
     RecurrentAttentionTrainer,
     random_locations,
 )
-from gatelearn.rl import Gaussian
 from gatelearn.studies.glimpse.config import Config
 from gatelearn.studies.glimpse.networks import CLASSES, parameters
 from gatelearn.tasks import Digits
@@ -27,12 +26,12 @@ EXPLORE = 0.7  # share of the steps over which the spread of places falls
 
 def make_net(config: Config, side: int) -> RecurrentAttention:
     """Return an unbuilt network for images of a size; native digits have half a patch."""
-    native = side <= 2 * config.patch
+    native, gumbel = side <= 2 * config.patch, config.estimator == "gumbel"
     return RecurrentAttention(
         1, CLASSES, size=max(1, config.patch // 2) if native else config.patch,
         scales=1 if native else config.scales, glimpses=config.glimpses, hidden=config.hidden,
         std=config.std, locator=config.hidden, what=config.hidden, where=config.hidden // 2 + 1,
-        detach=config.detach)
+        detach=config.detach or gumbel, grid=config.grid if gumbel else None)
 
 
 def centre_of_mass(images: NDArray) -> NDArray:
@@ -105,27 +104,28 @@ class Whole:
         return logits.argmax(-1)[:, None], None
 
 
-class GlimpseTrainer(RecurrentAttentionTrainer):
-    """Recurrent attention whose places are spread widely at first, so that it meets the digit."""
+def make_trainer(net: RecurrentAttention, task: Digits, config: Config, rate: float,
+                 rng: np.random.Generator, look: Look | None = None) -> RecurrentAttentionTrainer:
+    """Return what trains a network that glimpses, where it likes or where `look` tells.
 
-    def __init__(self, net: RecurrentAttention, task: Digits, config: Config, rate: float,
-                 rng: np.random.Generator, look: Look | None = None):
-        def draw(rng: np.random.Generator, n: int) -> tuple[NDArray, NDArray]:
-            batch = task.sample(rng, n)
-            return batch.images, batch.labels
+    Its own places are spread widely at first, so that it meets the digit. Given places need no
+    several passes over an image: as many more images are then drawn for the same work.
+    """
+    def draw(rng: np.random.Generator, n: int) -> tuple[NDArray, NDArray]:
+        batch = task.sample(rng, n)
+        return batch.images, batch.labels
 
-        self.settings = config
-        # given places need no several passes over an image: more images for the same work
-        images, samples = (config.batch, config.samples) if look is None else (
-            config.batch * config.samples, 1)
-        baseline = "none" if config.estimator == "reinforce" or look else config.estimator
-        super().__init__(net, draw, RecurrentAttentionConfig(
-            batch=images, samples=samples, lr=config.lr * rate, anneal=config.steps,
-            baseline=baseline, reward=config.reward, location_weight=config.location_weight),
-            rng, look)
-
-    def step(self) -> dict[str, Any]:
-        config = self.settings
-        left = max(0.0, 1 - self.optimiser.steps / (EXPLORE * config.steps))
-        self.net.distribution = Gaussian(config.std + (config.explore - config.std) * left)
-        return super().step()
+    schedule: dict[str, Any] = {"lr": config.lr * rate, "anneal": config.steps}
+    if look is not None:
+        own = RecurrentAttentionConfig(batch=config.batch * config.samples, samples=1,
+                                       baseline="none", **schedule)
+    elif config.estimator == "gumbel":
+        own = RecurrentAttentionConfig(batch=config.batch, samples=config.samples, baseline="none",
+                                       temperature=config.temperature, **schedule)
+    else:
+        own = RecurrentAttentionConfig(
+            batch=config.batch, samples=config.samples, reward=config.reward,
+            baseline="none" if config.estimator == "reinforce" else config.estimator,
+            location_weight=config.location_weight, std_start=config.explore,
+            std_updates=max(1, round(EXPLORE * config.steps)), **schedule)
+    return RecurrentAttentionTrainer(net, draw, own, rng, look)

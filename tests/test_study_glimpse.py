@@ -187,7 +187,7 @@ def test_every_estimator_trains(estimator):
     config = tiny(estimator=estimator, reward="log-probability", detach=False)
     net = make_net(config, 60).build(0)
     trainer = make_trainer(net, Digits.named("cluttered-60"), config, 1.0,
-                             np.random.default_rng(0))
+                           np.random.default_rng(0))
     before = net.locator.layers[0].param["weight"].copy()
     trainer.step()
     assert np.isfinite(net.params).all()
@@ -198,7 +198,7 @@ def test_places_spread_less_and_less():
     config, spread = tiny(steps=10, std=0.1, explore=0.8), []
     net = make_net(config, 60).build(0)
     trainer = make_trainer(net, Digits.named("cluttered-60"), config, 1.0,
-                             np.random.default_rng(0))
+                           np.random.default_rng(0))
     for _ in range(10):
         spread.append(trainer.distribution().std)
         trainer.step()

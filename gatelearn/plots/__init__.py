@@ -8,9 +8,10 @@ from gatelearn.plots.attempts import reward_by_attempt
 from gatelearn.plots.curves import learning_curves
 from gatelearn.plots.figure import save
 from gatelearn.plots.gates import gate_map, score_vs_open
+from gatelearn.plots.glimpses import error_by_glimpses, glimpse_paths, save_gif
 from gatelearn.plots.gradients import estimators
 from gatelearn.plots.speed import scaling
 from gatelearn.plots.sweeps import sweep
 
-__all__ = ["estimators", "gate_map", "learning_curves", "reward_by_attempt", "save", "scaling",
-           "score_vs_open", "sweep"]
+__all__ = ["error_by_glimpses", "estimators", "gate_map", "glimpse_paths", "learning_curves",
+           "reward_by_attempt", "save", "save_gif", "scaling", "score_vs_open", "sweep"]

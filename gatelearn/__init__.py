@@ -2,8 +2,8 @@
 
 Arrays in, arrays out: :mod:`gatelearn.functional`. Layers and networks: :mod:`gatelearn.nn`.
 Distributions, advantages and algorithms: :mod:`gatelearn.rl`. Controllers that open and close
-attention heads: :mod:`gatelearn.gating`. Whole experiments: :mod:`gatelearn.studies`. Attention for
-PyTorch: :mod:`gatelearn.interop.torch`.
+attention heads: :mod:`gatelearn.gating`. Hard attention: :mod:`gatelearn.hard`. Whole experiments:
+:mod:`gatelearn.studies`. Attention for PyTorch: :mod:`gatelearn.interop.torch`.
 """
 
 import importlib
@@ -11,7 +11,7 @@ import importlib
 from gatelearn._config import get_num_threads, num_threads, set_num_threads, show_config
 from gatelearn._version import __version__
 
-_LAZY = ("functional", "gating", "nn", "plots", "rl", "runs", "studies", "tasks")
+_LAZY = ("functional", "gating", "hard", "nn", "plots", "rl", "runs", "studies", "tasks")
 
 __all__ = ["__version__", "get_num_threads", "num_threads", "set_num_threads", "show_config",
            *_LAZY]

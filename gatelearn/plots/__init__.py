@@ -4,10 +4,12 @@ Every function returns a Matplotlib figure and leaves Matplotlib's global state 
 window, no change of backend. In a notebook a figure shows itself; `save` writes it.
 """
 
+from gatelearn.plots.captions import attention_maps, caption_scores
 from gatelearn.plots.curves import learning_curves
 from gatelearn.plots.figure import save
 from gatelearn.plots.gates import gate_map, score_vs_open
 from gatelearn.plots.gradients import estimators
 from gatelearn.plots.speed import scaling
 
-__all__ = ["estimators", "gate_map", "learning_curves", "save", "scaling", "score_vs_open"]
+__all__ = ["attention_maps", "caption_scores", "estimators", "gate_map", "learning_curves", "save",
+           "scaling", "score_vs_open"]

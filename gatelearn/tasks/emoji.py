@@ -253,46 +253,40 @@ class EmojiCaptions:
                        for n in (height, width))
         return (row[:, None] * self.config.grid + column).ravel()
 
-    def looks_right(self, attention: ArrayLike, batch: EmojiBatch,
-                    shape: tuple[int, int], *, every: bool = False) -> NDArray[np.float64]:
-        """Return the share of each caption's telling words whose region lies in the right cell.
+    def looks_right(self, looked: ArrayLike, batch: EmojiBatch,
+                    shape: tuple[int, int]) -> NDArray[np.bool_]:
+        """Return for each word whether the region looked at lies in the cell of its emoji.
 
         Parameters
         ----------
-        attention : array_like, shape (B, T) of int, or (B, T, R) of float
-            The region that was chosen for each word, or the weights of all regions, of which the
-            largest counts.
+        looked : array_like of int, shape (B, T)
+            The region that was read before each word, or had the largest weight.
         batch : EmojiBatch
         shape : pair of int
-            Height and width of the feature map; R is their product.
-        every : bool, default False
-            Whether every word of a name counts, also those that follow from the words before them.
+            Height and width of the feature map, whose regions count row by row.
 
         Returns
         -------
-        ndarray, shape (B,)
+        ndarray of bool, shape (B, T)
+            False also for words that belong to no cell. ``batch.telling`` says which words count.
 
         Raises
         ------
         ValueError
-            If the shape of `attention` does not fit.
+            If the shape of `looked` does not fit.
 
         Examples
         --------
         >>> tasks = EmojiCaptions(EmojiConfig(emoji=40))
         >>> batch = tasks.sample(np.random.default_rng(0), 2)
-        >>> tasks.looks_right(np.maximum(batch.cell, 0), batch, (2, 2))
-        array([1., 1.])
+        >>> right = tasks.looks_right(np.zeros_like(batch.captions), batch, (4, 4))
+        >>> bool((right == (batch.cell == 0)).all())
+        True
         """
-        attention = np.asarray(attention)
-        regions = self.region_cells(*shape)
-        if attention.shape == (*batch.cell.shape, regions.size):
-            attention = attention.argmax(-1)
-        if attention.shape != batch.cell.shape:
-            raise ValueError(f"attention has shape {attention.shape}, expected "
-                             f"{batch.cell.shape}, or one more axis of the {regions.size} regions")
-        counts = batch.cell >= 0 if every else batch.telling
-        return (counts & (regions[attention] == batch.cell)).sum(1) / counts.sum(1)
+        looked = np.asarray(looked)
+        if looked.shape != batch.cell.shape:
+            raise ValueError(f"looked has shape {looked.shape}, expected {batch.cell.shape}")
+        return (batch.cell >= 0) & (self.region_cells(*shape)[looked] == batch.cell)
 
     def _arrange(self, rng: np.random.Generator, n: int) -> tuple[NDArray, NDArray]:
         """Return emoji (n, cells), -1 for none, and of each index of size, y, x: (n, cells, 3)."""

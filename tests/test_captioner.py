@@ -97,6 +97,16 @@ def test_blind_attention_is_even_and_has_no_gradient(attention, rng):
     assert ((saved.choices >= 0) == (saved.live & (attention == "random"))).all()
 
 
+def test_attention_may_be_set():
+    captioner, images = built("mixed"), pictures(dtype=np.float32)
+    for attention in ATTENTION:
+        captioner.attention = attention
+        made = [c.greedy(images, 5, np.random.default_rng(0))
+                for c in (captioner, built(attention))]
+        for a, b in zip(*made, strict=True):
+            same_bits(a, b)
+
+
 def torch_captioner(torch, captioner, images, choices):
     """The same network step by step in PyTorch: logits, log-probabilities, named parameters."""
     p = {name: torch.tensor(value, requires_grad=True)
@@ -302,7 +312,7 @@ def test_a_full_beam_finds_the_best_caption(attention, length_penalty):
     every = [(*words, END) for n in range(limit) for words in itertools.product((1, 2), repeat=n)]
     every += list(itertools.product((1, 2), repeat=limit))
     lengths, greedy_falls_short = set(), 0
-    for seed in range(16):
+    for seed in range(32):
         captioner = built(attention, dtype=np.float64, seed=seed, scale=2, vocabulary=V)
         image = pictures(1, seed=seed)
         scores = scores_of_captions(captioner, image, every, length_penalty)

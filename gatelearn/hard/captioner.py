@@ -73,7 +73,8 @@ class Captioner(Layer):
     attention : {'soft', 'hard', 'mixed', 'random', 'mean'}, default 'soft'
         'soft' reads the expectation, 'hard' a region drawn for each word. 'mixed' tosses a coin for
         each caption that it is taught, and is hard when it describes. Two baselines leave the
-        scores aside: 'random' reads a region drawn evenly, 'mean' the mean of all.
+        scores aside: 'random' reads a region drawn evenly, 'mean' the mean of all. The attribute
+        may be set, so that what was trained one way looks another.
     soft_share : float, default 0.5
         Share of captions that are soft where `attention` is 'mixed'.
     glance : bool, default True
@@ -126,7 +127,6 @@ class Captioner(Layer):
         self.features, self.regions, self.vocabulary = features, regions, vocabulary
         self.width, self.hidden, self.key_width = width, hidden, key_width
         self.attention, self.soft_share, self.glance = attention, soft_share, glance
-        self.blind = attention in ("random", "mean")
         self.encoder = encoder
         self.start = Sequential(Linear(features, 2 * hidden), Tanh())
         self.embedding = Embedding(vocabulary, width, std=0.5)
@@ -139,6 +139,11 @@ class Captioner(Layer):
         self.deep = Linear(hidden + features, width)
         self.tanh = Tanh()
         self.output = Linear(width, vocabulary)
+
+    @property
+    def blind(self) -> bool:
+        """Whether scores are left aside."""
+        return self.attention in ("random", "mean")
 
     def children(self) -> dict[str, Layer]:
         return {name: getattr(self, name) for name in (
@@ -350,7 +355,7 @@ class Captioner(Layer):
         dtype = s.scores.dtype
 
         # logits = output(tanh(deep([hidden, gated]) + embedded))
-        ddeep = self.output.backward(np.where(live, dy, 0).astype(dtype), layers["output"])
+        ddeep = self.output.backward(np.where(live, np.asarray(dy, dtype), 0), layers["output"])
         ddeep = self.tanh.backward(ddeep, layers["tanh"])
         dembedded = ddeep.swapaxes(0, 1).copy()
         dboth = self.deep.backward(ddeep, layers["deep"]).swapaxes(0, 1)
@@ -419,6 +424,13 @@ class Captioner(Layer):
         Returns
         -------
         Captions
+
+        Raises
+        ------
+        FloatingPointError
+            If a logit or score is not finite, as in `sample` and `beam_search`.
+        ValueError
+            If `limit` is below 1, or `rng` is missing.
         """
         return generation.describe(self, self.encode(images)[0], limit, rng)
 
@@ -446,7 +458,8 @@ class Captioner(Layer):
         At each step the `width` best continuations of all hypotheses are kept. One that `END`
         closes is set aside and takes its place of the `width` along; the search ends when none is
         left, or at `limit`. Of those set aside the one with the largest
-        ``logp / length ** length_penalty`` is returned. Width 1 is `greedy`.
+        ``logp / length ** length_penalty`` is returned. Width 1 is `greedy`. Regions are read as in
+        `greedy`.
 
         Parameters
         ----------

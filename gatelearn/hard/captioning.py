@@ -18,6 +18,7 @@ from gatelearn.rl.baselines import as_baseline
 from gatelearn.rl.learner import Learner, check_state, learning_rate
 
 OBJECTIVES = ("likelihood", "self-critical")
+BASELINES = ("moving", "loo", "mean", "none")
 
 
 class CaptionBatch(Protocol):
@@ -46,14 +47,15 @@ class CaptionTrainerConfig:
     """Longest gradient; None is no limit."""
     baseline: str | Baseline = "moving"
     """What is taken from the log-likelihood of words before it weighs choices: "moving", an average
-    over updates; "loo", the mean of the image's other samples; or as `rl.ReinforceConfig`. A
-    self-critical reward has the greedy caption's instead."""
+    over updates; "loo", the mean of the image's other samples; "mean", that of the batch; "none",
+    nothing; or an object. A self-critical reward has the greedy caption's instead."""
     reinforce: float = 1.0
     """Weight of REINFORCE for the choices; 1 is the gradient of the expected objective."""
     discount: float = 1.0
     """How much of a word's likelihood the choice for the word before it is credited with."""
-    entropy: float = 0.002
-    """Bonus for the entropy of attention."""
+    entropy: float = 0.1
+    """Bonus for the entropy of attention. Too small, and drawn attention settles early on regions
+    that tell little; soft attention can do without."""
     doubly_stochastic: float = 0.0
     """Weight of the sum over regions of ``(1 - sum of its weights over words)**2``."""
     limit: int = 20
@@ -67,11 +69,14 @@ class CaptionTrainerConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
         if not 0 <= self.discount <= 1:
             raise ValueError(f"discount is {self.discount}, expected 0 <= discount <= 1")
-        if _baseline(self.baseline).needs_greedy:
-            raise ValueError("baseline needs the reward of the likeliest choices, expected another")
+        _baseline(self.baseline)
+        if self.baseline == "loo" and self.objective == "likelihood" and self.samples < 2:
+            raise ValueError(f"samples is {self.samples}, expected at least 2 for baseline 'loo'")
 
 
 def _baseline(baseline: str | Baseline) -> Baseline:
+    if isinstance(baseline, str) and baseline not in BASELINES:
+        raise ValueError(f"baseline is {baseline!r}, expected one of {tuple(BASELINES)}")
     return MovingAverage() if baseline == "moving" else as_baseline(baseline)
 
 

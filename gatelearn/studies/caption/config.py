@@ -33,23 +33,23 @@ class Config:
     """Learning rate; it falls on a straight line to 0."""
     rates: tuple[float, ...] = (1.0,)
     """Factors of the learning rate, each a tuning trial of every method."""
-    entropy: float = 0.01
+    entropy: float = 0.003
     """Bonus for the entropy of attention that is drawn."""
     doubly_stochastic: float = 0.0
     """Weight of the regulariser that asks every region to be looked at once in a caption."""
-    discount: float = 0.0
+    discount: float = 0.5
     """How much of a word's likelihood the choice for the word before it is credited with."""
     soft_share: float = 0.5
     """Share of captions that mixed attention is taught softly."""
     glance: bool = False
     """Whether the first state of the decoder comes from the mean region."""
-    updates: int = 1000
+    updates: int = 1500
     """Of each captioner."""
     batch: int = 24
     """Images an update; captions of one sample see `samples` times as many."""
     critical_updates: int = 100
     """Of self-critical tuning after hard attention; 0 leaves it out."""
-    critical_lr: float = 3e-4
+    critical_lr: float = 1e-4
     """Its learning rate."""
     encoder_updates: int = 300
     """In which the encoder learns to tell single emoji, before there are captions."""
@@ -141,8 +141,9 @@ class Config:
         samples = self.samples if drawn else 1
         return CaptionTrainerConfig(
             batch=self.batch * self.samples // samples, samples=samples, limit=limit,
-            lr=self.lr * rate, anneal=self.updates, baseline=self.baseline, discount=self.discount,
-            entropy=self.entropy if drawn else 0.0, doubly_stochastic=self.doubly_stochastic)
+            lr=self.lr * rate, anneal=self.updates, baseline=self.baseline if drawn else "none",
+            discount=self.discount, entropy=self.entropy if drawn else 0.0,
+            doubly_stochastic=self.doubly_stochastic)
 
     @classmethod
     def preset(cls, name: str) -> Config:

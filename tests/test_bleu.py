@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatelearn.tasks import corpus_bleu, sentence_bleu
+from gatelearn.tasks import bleu_counts, bleu_of_counts, corpus_bleu, sentence_bleu
 
 SENTENCE = st.lists(st.integers(1, 3), max_size=7)
 # the examples of Papineni et al. 2002
@@ -90,3 +90,18 @@ def test_sentence_messages():
         sentence_bleu([1], [])
     with pytest.raises(ValueError, match="order is -1, expected at least 1"):
         sentence_bleu([1], [[1]], order=-1)
+
+
+def test_counts_add_up_to_corpus_bleu():
+    candidates = ["a b c d e".split(), "a b".split(), []]
+    references = [["a b c d f".split()], ["b a b c".split(), "x".split()], ["y".split()]]
+    counts = bleu_counts(candidates, references)
+    assert counts.tolist() == [[4, 5, 3, 4, 2, 3, 1, 2, 5, 5], [2, 2, 1, 1, 0, 0, 0, 0, 2, 1],
+                               [0, 0, 0, 0, 0, 0, 0, 0, 0, 1]]
+    whole = corpus_bleu(candidates, references)
+    np.testing.assert_array_equal(bleu_of_counts(counts.sum(0)), whole)
+    np.testing.assert_array_equal(bleu_of_counts(counts[[0, 0]].sum(0)),
+                                  corpus_bleu(candidates[:1] * 2, references[:1] * 2))
+    assert bleu_counts([], [], order=2).shape == (0, 6)
+    with pytest.raises(ValueError, match="references are 0"):
+        bleu_counts(candidates, [])

@@ -178,3 +178,54 @@ def test_no_global_state(tmp_path):
     env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", script, str(tmp_path / "gates")]
     subprocess.run(command, env=env, check=True)
+
+
+def test_attention_maps(rng):
+    images = rng.random((2, 3, 16, 8))
+    words = [["red", "apple", ","], ["dog"]]
+    weights = [np.eye(8).reshape(8, 4, 2)[:3], rng.random((1, 4, 2))]
+    figure = plots.attention_maps(images, words, weights, titles=["hard", "soft"], dim=0.25)
+    (axes,) = figure.axes
+    assert [t for t in texts(axes) if t] == ["red", "apple", ",", "hard", "dog", "soft"]
+    assert len(axes.images) == 6
+    # the image itself, then for the first word its first region bright and all else dark
+    picture = images[0].transpose(1, 2, 0)
+    np.testing.assert_allclose(axes.images[0].get_array(), picture)
+    bright = np.full((16, 8, 1), 0.25)
+    bright[:4, :4] = 1
+    np.testing.assert_allclose(axes.images[1].get_array(), picture * bright)
+    # the largest weight is as bright as the image
+    shown = axes.images[-1].get_array() / images[1].transpose(1, 2, 0)
+    assert shown.max() == pytest.approx(1) and shown.min() > 0.25
+    renderer = drawn(figure)
+    assert not overlaps([t.get_window_extent(renderer) for t in axes.texts if t.get_text()])
+
+
+def test_attention_maps_refuse():
+    image, weights = np.zeros((3, 8, 8)), np.ones((1, 2, 2))
+    with pytest.raises(ValueError, match="there are 0 images"):
+        plots.attention_maps([], [], [])
+    with pytest.raises(ValueError, match="there are 1 images, 2 captions, 1 arrays of weights"):
+        plots.attention_maps([image], [["a"], ["b"]], [weights])
+    with pytest.raises(ValueError, match=r"weights\[0\] has shape \(1, 2, 2\), expected \(2, h, w"):
+        plots.attention_maps([image], [["a", "b"]], [weights])
+    for bad in (0 * weights, -weights, np.nan * weights):
+        with pytest.raises(ValueError, match=r"weights\[0\] holds a map without weight, or values"):
+            plots.attention_maps([image], [["a"]], [bad])
+
+
+def test_caption_scores():
+    rows = [{"method": m, "bleu4": v, "bleu4_lo": v - 0.1, "bleu4_hi": v + 0.1, "exact": v / 2,
+             "look": look} for m, v, look in [("soft", 0.8, 0.9), ("mean", 0.3, float("nan"))]]
+    figure = plots.caption_scores(Table(rows))
+    assert [a.get_xlabel() for a in figure.axes] == [
+        "BLEU-4", "captions without a fault", "looks at the right cell"]
+    bleu, exact, _ = figure.axes
+    assert [label.get_text() for label in bleu.get_yticklabels()] == ["soft", "mean"]
+    # an interval and a marker each; no interval is known of exact matches, and one look is none
+    assert [len(a.lines) for a in figure.axes] == [4, 2, 1]
+    assert bleu.lines[0].get_xdata().tolist() == pytest.approx([0.7, 0.9])
+    assert [line.get_xdata()[0] for line in exact.lines] == [0.4, 0.15]
+    assert len(plots.caption_scores(rows, columns={"exact": "exact"}).axes) == 1
+    with pytest.raises(ValueError, match="table has no rows to draw"):
+        plots.caption_scores([])

@@ -71,17 +71,55 @@ def corpus_bleu(candidates: Sequence[Words], references: Sequence[Sequence[Words
     >>> corpus_bleu(["a red apple".split()], [["a green apple".split()]], order=2).round(3)
     array([0.667, 0.   ])
     """
+    return bleu_of_counts(bleu_counts(candidates, references, order).sum(0))
+
+
+def bleu_counts(candidates: Sequence[Words], references: Sequence[Sequence[Words]],
+                order: int = 4) -> NDArray[np.int64]:
+    """What each caption adds to corpus BLEU; a bootstrap over captions draws from these rows.
+
+    Parameters
+    ----------
+    candidates, references, order
+        As of `corpus_bleu`.
+
+    Returns
+    -------
+    ndarray, shape (captions, 2 * order + 2)
+        For n-grams of each order how many were found and how many there are, then the lengths of
+        the caption and of the reference nearest in length.
+
+    Raises
+    ------
+    ValueError
+        As `corpus_bleu`.
+
+    Examples
+    --------
+    >>> bleu_counts(["a red apple".split()], [["a green apple".split()]], order=2)
+    array([[2, 3, 0, 2, 3, 3]])
+    """
     _check(candidates, references, order)
-    pairs = list(zip(candidates, references, strict=True))
-    counts = np.zeros((order, 2))
-    for candidate, given in pairs:
-        counts += [_counts(candidate, given, n) for n in range(1, order + 1)]
-    brevity = _brevity(sum(map(len, candidates)), sum(_closest(c, r) for c, r in pairs))
-    found, total = counts.T
-    precision = np.divide(found, total, out=np.zeros(order), where=total > 0)
+    rows = [[*(k for n in range(1, order + 1) for k in _counts(candidate, given, n)),
+             len(candidate), _closest(candidate, given)]
+            for candidate, given in zip(candidates, references, strict=True)]
+    return np.array(rows, np.int64).reshape(-1, 2 * order + 2)
+
+
+def bleu_of_counts(counts: NDArray) -> NDArray[np.float64]:
+    """Return BLEU-1 to BLEU-`order` of a sum of rows of `bleu_counts`.
+
+    Examples
+    --------
+    >>> bleu_of_counts(np.array([2, 3, 0, 2, 3, 3])).round(3)
+    array([0.667, 0.   ])
+    """
+    *grams, length, reference = counts
+    found, total = np.reshape(grams, (-1, 2)).T
+    precision = np.divide(found, total, out=np.zeros(len(found)), where=total > 0)
     with np.errstate(divide="ignore"):
-        log_mean = np.cumsum(np.log(precision)) / np.arange(1, order + 1)
-    return brevity * np.exp(log_mean)
+        log_mean = np.cumsum(np.log(precision)) / np.arange(1, len(found) + 1)
+    return _brevity(length, reference) * np.exp(log_mean)
 
 
 def sentence_bleu(candidate: Words, references: Sequence[Words], order: int = 4) -> float:

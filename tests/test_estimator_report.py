@@ -138,14 +138,14 @@ def test_a_learned_baseline_gets_its_observations():
 def test_table_and_figure():
     logits, reward = problem()
     report = rl.estimator_report(logits, reward, rl.Bernoulli(), repeats=50)
-    table = report.table()
+    table = report.table
     assert isinstance(table, Table) and table.rows == report.rows
     assert set(table.columns) == {*DETERMINED, "ms"}
     assert str(report) == str(table) and "leave-one-out" in str(report)
     assert report._repr_html_() == table._repr_html_()
 
     pytest.importorskip("matplotlib")
-    (axes,) = report.figure().axes
+    (axes,) = report.plot().axes
     assert axes.get_xscale() == axes.get_yscale() == "log"
     named = [row["estimator"] for row in report if row["variance"]]
     assert sorted(text.get_text() for text in axes.texts) == sorted(named)
@@ -164,7 +164,7 @@ def test_names_in_the_figure_cover_nothing():
     from test_plots import drawn, overlaps
     pytest.importorskip("matplotlib")
     logits, reward = problem()
-    figure = rl.estimator_report(logits, reward, rl.Categorical(), repeats=50).figure()
+    figure = rl.estimator_report(logits, reward, rl.Categorical(), repeats=50).plot()
     (axes,) = figure.axes
     renderer = drawn(figure)
     boxes = [plots.figure.text_box(text, renderer) for text in axes.texts]

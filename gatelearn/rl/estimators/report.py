@@ -45,13 +45,14 @@ class EstimatorReport:
     samples: int
     repeats: int
 
+    @property
     def table(self) -> Any:
-        """Return the rows as a `gatelearn.runs.Table`."""
+        """`gatelearn.runs.Table` : the rows."""
         # here, not above: tables and figures come after `rl` in the order of imports
         from gatelearn.runs import Table
         return Table(self.rows)
 
-    def figure(self) -> Any:
+    def plot(self) -> Any:
         """Draw variance against cost; see `gatelearn.plots.estimators`."""
         from gatelearn import plots
         return plots.estimators(self)
@@ -60,10 +61,10 @@ class EstimatorReport:
         return iter(self.rows)
 
     def __str__(self) -> str:
-        return str(self.table())
+        return str(self.table)
 
     def _repr_html_(self) -> str:
-        return self.table()._repr_html_()
+        return self.table._repr_html_()
 
 
 def estimator_report(logits: ArrayLike, reward: Reward, distribution: Distribution, *,
@@ -110,9 +111,9 @@ def estimator_report(logits: ArrayLike, reward: Reward, distribution: Distributi
     >>> rng = np.random.default_rng(0)
     >>> report = estimator_report(rng.standard_normal((2, 3)), lambda a: 3 + a.prod(-1),
     ...                           Bernoulli(), repeats=100)
-    >>> report.table()["estimator"][:2]
+    >>> report.table["estimator"][:2]
     ['no baseline', 'moving average']
-    >>> cost = dict(zip(report.table()["estimator"], report.table()["evaluations"]))
+    >>> cost = dict(zip(report.table["estimator"], report.table["evaluations"]))
     >>> cost["leave-one-out"], cost["self-critical"], cost["exact"]
     (4.0, 5.0, 8.0)
     """

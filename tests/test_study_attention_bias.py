@@ -12,7 +12,7 @@ import gatelearn as gl
 from gatelearn.errors import UserError
 from gatelearn.runs import RunFolder, Table
 from gatelearn.studies.attention_bias import Config
-from gatelearn.studies.attention_bias.methods import Predicted, Random, Recent
+from gatelearn.studies.attention_bias.methods import Predicted, Random, Ranked, Recent
 from gatelearn.studies.attention_bias.report import measure
 from gatelearn.studies.gating import BackboneConfig
 from gatelearn.tasks import Batch
@@ -178,6 +178,10 @@ def test_random_and_recent_take_as_many_positions():
     bias, chosen, _ = Recent(Chooses(), 1).bias(tokens, query)
     np.testing.assert_array_equal(np.nonzero(chosen)[1], [1, 6] * 3)
     np.testing.assert_array_equal(np.nonzero(bias[0] == 0)[0], [0, 1, 6, 7])
+    by = Chooses()
+    by.logits = lambda tokens, query: (np.tile([9, 0, 0, 5, 1, 4, 2, 9], (3, 1)), None)
+    _, chosen, _ = Ranked(Chooses(), by).bias(tokens, query)
+    np.testing.assert_array_equal(np.nonzero(chosen)[1], [3, 5] * 3)
     _, chosen, fixed = Random(Chooses(), 3).bias(tokens, query)
     assert (chosen.sum(1) == 2).all() and not (chosen & fixed).any()
     np.testing.assert_array_equal(chosen, Random(Chooses(), 3).bias(tokens, query)[1])

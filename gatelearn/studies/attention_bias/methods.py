@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +29,11 @@ class Full:
 
 
 class Predicted(Full):
-    """Positions whose logit is at least `threshold`, or the best k of a ranking."""
+    """The likeliest choice of a predictor."""
 
-    def __init__(self, net: Transformer, predictor: BiasPredictor, threshold: float = 0.0):
+    def __init__(self, net: Transformer, predictor: BiasPredictor):
         super().__init__(net)
-        self.predictor, self.threshold = predictor, threshold
+        self.predictor = predictor
 
     def logits(self, tokens: NDArray, query: NDArray) -> tuple[NDArray, NDArray]:
         """Return the logits (B, T) and the fixed positions."""
@@ -43,8 +42,7 @@ class Predicted(Full):
 
     def bias(self, tokens, query):
         logits, fixed = self.logits(tokens, query)
-        actions = self.predictor.distribution.mode(logits - np.float32(self.threshold))
-        keep = self.predictor.keep(actions, fixed)
+        keep = self.predictor.keep(self.predictor.distribution.mode(logits), fixed)
         return self.predictor.hard_bias(keep), keep & ~fixed, fixed
 
 
@@ -57,7 +55,7 @@ class Soft(Predicted):
 
 
 class Placed(Full):
-    """As many positions of each text as `like` chooses, by a rule that does not read it."""
+    """As many positions of each text as `like` chooses, but others."""
 
     def __init__(self, like: Predicted, seed: int = 0):
         super().__init__(like.net)
@@ -65,7 +63,7 @@ class Placed(Full):
 
     def bias(self, tokens, query):
         _, chosen, fixed = self.like.bias(tokens, query)
-        rank = self.rank(tokens)
+        rank = self.rank(tokens, query)
         # fixed positions are never chosen
         order = np.argsort(np.where(fixed, np.inf, rank), 1, kind="stable")
         first = np.arange(tokens.shape[1]) < chosen.sum(1, keepdims=True)
@@ -73,7 +71,7 @@ class Placed(Full):
         np.put_along_axis(placed, order, first, 1)
         return self.like.predictor.hard_bias(placed | fixed), placed, fixed
 
-    def rank(self, tokens: NDArray) -> NDArray:
+    def rank(self, tokens: NDArray, query: NDArray) -> NDArray:
         """Return a number for each position (B, T); small ones are chosen first."""
         raise TypeError(f"{type(self).__name__} defines no rank")
 
@@ -81,7 +79,7 @@ class Placed(Full):
 class Random(Placed):
     """Positions drawn at random; the same for the same texts."""
 
-    def rank(self, tokens):
+    def rank(self, tokens, query):
         key = zlib.crc32(np.ascontiguousarray(tokens).tobytes())
         return np.random.default_rng([self.seed, key]).random(tokens.shape)
 
@@ -92,14 +90,18 @@ class Recent(Placed):
     `seed` says how many of the first are kept, as attention sinks are.
     """
 
-    def rank(self, tokens):
+    def rank(self, tokens, query):
         T = tokens.shape[1]
         at = np.arange(T)
         return np.broadcast_to(np.where(at <= self.seed, at - 2.0*T, -at), tokens.shape)
 
 
-def threshold_for(method: Predicted, texts: list[Any], share: float) -> float:
-    """Return the logit above which this share of the free positions of texts lies."""
-    logits = np.concatenate([values[~fixed] for values, fixed in
-                             (method.logits(b.tokens, b.query) for b in texts)])
-    return float(np.quantile(logits, 1 - share))
+class Ranked(Placed):
+    """The positions that another predictor puts first, with its own network."""
+
+    def __init__(self, like: Predicted, by: Predicted):
+        super().__init__(like)
+        self.net, self.by = by.net, by
+
+    def rank(self, tokens, query):
+        return -self.by.logits(tokens, query)[0]

@@ -86,6 +86,21 @@ def test_samples_leak_no_gradient():
     assert all(g.any() for g in (key["weight"], place["table"], *query))
 
 
+def test_hard_attention_reads_the_chosen_regions_alone():
+    captioner = built("hard", dtype=np.float64, glance=False)
+    regions, _ = captioner.encode(pictures())
+    choices = np.minimum(CHOICES, 2)
+    logits, saved = captioner.decode(regions, CAPTIONS, LENGTHS, None, choices)
+    chosen = np.zeros(regions.shape[:2], bool)
+    for b, looks in enumerate(saved.choices):
+        chosen[b, looks[looks >= 0]] = True
+    assert not chosen.all(1).any()
+    dregions = captioner.decode_backward(np.ones_like(logits), saved)
+    assert (dregions.any(-1) == chosen).all()
+    regions[~chosen] = 1e3
+    same_bits(logits, captioner.decode(regions, CAPTIONS, LENGTHS, None, choices)[0])
+
+
 @pytest.mark.parametrize("attention", ["random", "mean"])
 def test_blind_attention_is_even_and_has_no_gradient(attention, rng):
     captioner = built(attention)

@@ -97,31 +97,34 @@ def test_expected_self_critical_gradient_is_that_of_the_expected_reward(monkeypa
                 for c in captions]
 
     captioner, train = tiny(objective="self-critical", limit=2, reward=reward)
-    every = [(0,), *itertools.product((1, 2), (0, 1, 2))]
-    paths = [(words, looks) for words in every
+    # what can be drawn: words up to END or the limit, and a look before each
+    captions = [(END,), *itertools.product((1, 2), (0, 1, 2))]
+    paths = [(words, looks) for words in captions
              for looks in itertools.product((0, 1), repeat=len(words))]
+    words, looks = (np.array([[*path[i], 0][:2] for path in paths]) for i in (0, 1))
+    lengths = np.array([len(path[0]) for path in paths])
+    rewards = np.array(reward([path[0] for path in paths], [[2, 0]] * len(paths)))
 
-    def made_up(words, looks):
-        return Captions(np.array([words]), np.array([len(words)]), None, None, np.array([looks]))
+    def probabilities():
+        images = np.repeat(TINY.images, len(paths), 0)
+        logits, saved = captioner.forward(images, words, lengths, None, looks)
+        loss = F.cross_entropy(logits, np.where(saved.live, words, -1))
+        return np.exp((saved.logp - loss).sum(1))
 
-    def probability(words, looks):
-        logits, saved = captioner.forward(TINY.images, [words], [len(words)], None, [looks])
-        return np.exp(saved.logp.sum() - F.cross_entropy(logits, [words]).sum())
-
+    p = probabilities()
+    assert p.sum() == pytest.approx(1)
     describe = captioning.describe
-    expected, total = np.zeros_like(captioner.params), 0.0
-    for words, looks in paths:
-        monkeypatch.setattr(captioning, "describe", lambda *args, draw=False, path=(words, looks):
-                            made_up(*path) if draw else describe(*args))
+    expected = np.zeros_like(captioner.params)
+    for i, n in enumerate(lengths):
+        path = Captions(words[i:i + 1, :n], lengths[i:i + 1], None, None, looks[i:i + 1, :n])
+        monkeypatch.setattr(captioning, "describe", lambda *args, draw=False, path=path:
+                            path if draw else describe(*args))
         train.step()
-        p = probability(words, looks)
-        expected += p * captioner.grads
-        total += p
-    assert total == pytest.approx(1)
+        expected += p[i] * captioner.grads
 
     def objective(params):
         captioner.params[...] = params
-        return -sum(probability(*path) * reward([path[0]], [[2, 0]])[0] for path in paths)
+        return -(probabilities() * rewards).sum()
 
     exact = central_difference(objective, captioner.params.copy(), 1.0)
     np.testing.assert_allclose(expected, exact, atol=1e-8)

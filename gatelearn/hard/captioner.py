@@ -134,7 +134,7 @@ class Captioner(Layer):
                               LearnedPositions(regions, key_width, std=1.0))
         # queries, and one more column for the gate
         self.look = Linear(hidden, key_width + 1)
-        self.score = SCORES[score](key_width)
+        self.score: DotScore | AdditiveScore = SCORES[score](key_width)
         self.lstm = LSTM(width + features, hidden)
         self.deep = Linear(hidden + features, width)
         self.tanh = Tanh()
@@ -173,7 +173,7 @@ class Captioner(Layer):
 
     def forward(self, images: NDArray, captions: ArrayLike, lengths: ArrayLike,
                 rng: np.random.Generator | None = None, choices: ArrayLike | None = None, *,
-                samples: int = 1) -> tuple[NDArray, tuple[CaptionerSaved, Any]]:
+                samples: int = 1) -> tuple[NDArray, CaptionerSaved]:
         """Return the logits of each word of given captions, each word after those before it.
 
         Parameters
@@ -384,7 +384,7 @@ class Captioner(Layer):
             dgate = (dgated[t] * s.context[t]).sum(-1, keepdims=True)
 
             # context = softmax(scores) @ regions, or one region, which has no gradient to scores
-            soft = chosen[t] < 0
+            soft = (chosen[t] < 0) & s.live[:, t]
             if soft.any():
                 dread = (s.regions @ dcontext[t][..., None])[..., 0]
                 dread[~soft] = 0
@@ -397,7 +397,7 @@ class Captioner(Layer):
             dlooked = np.concatenate((dquery, F.sigmoid_backward(dgate, s.gate[t])), -1)
             dstate[:, 0] += self.look.backward(dlooked, layers["look"][t])
 
-        # what no step waited for
+        # what no step waited for; what is behind a caption's end was read with a weight of 0
         self.embedding.backward(dembedded, layers["embedding"])
         dregions = read_weights(weights, chosen).transpose(1, 2, 0) @ dcontext.swapaxes(0, 1)
         dregions += self.key.backward(self.score.dkey(dscores, s.query, s.keys), layers["key"])

@@ -85,14 +85,25 @@ def _check(captioner: Captioner, limit: int, rng: np.random.Generator | None) ->
         raise ValueError("rng is None, expected a generator for random attention")
 
 
+def _blank(B: int, limit: int, R: int, dtype: np.dtype) -> Captions:
+    return Captions(np.full((B, limit), END), np.zeros(B, np.int64), np.zeros(B, dtype),
+                    np.zeros((B, limit, R), dtype), np.full((B, limit), -1))
+
+
+def _cut(made: Captions) -> Captions:
+    """Return captions without what is behind the longest."""
+    T = made.lengths.max(initial=0)
+    return made._replace(words=made.words[:, :T], weights=made.weights[:, :T],
+                         choices=made.choices[:, :T])
+
+
 def describe(captioner: Captioner, regions: NDArray, limit: int,
              rng: np.random.Generator | None = None, *, draw: bool = False) -> Captions:
     """Return captions of regions (B, R, F), of words that are drawn or the likeliest."""
     _check(captioner, limit, rng)
     B, R, _ = regions.shape
-    words, choices = np.zeros((B, limit), np.int64), np.full((B, limit), -1)
-    weights, total = np.zeros((B, limit, R), regions.dtype), np.zeros(B, regions.dtype)
-    lengths, live, before = np.zeros(B, np.int64), np.ones(B, bool), np.full(B, END)
+    made = _blank(B, limit, R, regions.dtype)
+    live, before = np.ones(B, bool), np.full(B, END)
     keys, state, _ = captioner.begin(regions)
     looks = rng if draw or captioner.attention == "random" else None
     for t in range(limit):
@@ -101,15 +112,14 @@ def describe(captioner: Captioner, regions: NDArray, limit: int,
             before, _ = F.categorical_sample(logp, rng.random(B, logp.dtype))
         else:
             before = logp.argmax(-1)
-        words[live, t], choices[live, t] = before[live], chosen[live]
-        weights[live, t] = looked[live]
-        total[live] += logp[live, before[live]]
-        lengths[live] += 1
+        made.words[live, t], made.choices[live, t] = before[live], chosen[live]
+        made.weights[live, t] = looked[live]
+        made.logp[live] += logp[live, before[live]]
+        made.lengths[live] += 1
         live = live & (before != END)
         if not live.any():
             break
-    T = lengths.max(initial=0)
-    return Captions(words[:, :T], lengths, total, weights[:, :T], choices[:, :T])
+    return _cut(made)
 
 
 def beam_search(captioner: Captioner, regions: NDArray, width: int, limit: int,
@@ -126,9 +136,10 @@ def beam_search(captioner: Captioner, regions: NDArray, width: int, limit: int,
     # of each image W hypotheses, the first alone to begin with; a total of -inf has none
     total = np.full((B, W), -np.inf, dtype)
     total[:, 0] = 0
-    words, choices = np.zeros((B, W, limit), np.int64), np.full((B, W, limit), -1)
+    words, choices = np.full((B, W, limit), END), np.full((B, W, limit), -1)
     weights = np.zeros((B, W, limit, R), dtype)
-    finished: list[list[tuple]] = [[] for _ in range(B)]
+    # and of those that are finished the best, its score, and how many there are
+    made, score, finished = _blank(B, limit, R, dtype), np.full(B, -np.inf), np.zeros(B, np.int64)
     before, image = np.full(B * W, END), np.arange(B)[:, None]
     for t in range(limit):
         logp, state, looked, chosen = _step(captioner, regions, keys, state, before, looks)
@@ -139,26 +150,21 @@ def beam_search(captioner: Captioner, regions: NDArray, width: int, limit: int,
         grown = (total[..., None] + logp.reshape(B, W, V)).reshape(B, W * V)
         best = np.argsort(-grown, 1, kind="stable")[:, :W]
         total = np.take_along_axis(grown, best, 1)
+        total[np.arange(W) >= W - finished[:, None]] = -np.inf
         parent, word = np.divmod(best, V)
         words, weights, choices = (a[image, parent] for a in (words, weights, choices))
         words[:, :, t] = word
-        state = state[image * W + parent].reshape(state.shape)
-        before = word.reshape(-1)
-        for b, done in enumerate(finished):
-            total[b, W - len(done):] = -np.inf
-            for w in np.flatnonzero(total[b] > -np.inf):
-                if word[b, w] == END or t == limit - 1:
-                    score = total[b, w] / (t + 1) ** length_penalty
-                    done.append((score, t + 1, total[b, w], words[b, w].copy(),
-                                 weights[b, w].copy(), choices[b, w].copy()))
-                    total[b, w] = -np.inf
+        state, before = state[image * W + parent].reshape(state.shape), word.reshape(-1)
+
+        closed = (total > -np.inf) & ((word == END) | (t == limit - 1))
+        for b, w in np.argwhere(closed):
+            own = total[b, w] / (t + 1) ** length_penalty
+            if own > score[b]:
+                score[b] = own
+                made.words[b], made.lengths[b], made.logp[b] = words[b, w], t + 1, total[b, w]
+                made.weights[b], made.choices[b] = weights[b, w], choices[b, w]
+        finished += closed.sum(1)
+        total[closed] = -np.inf
         if not (total > -np.inf).any():
             break
-
-    best = [max(done, key=lambda hypothesis: hypothesis[0]) for done in finished]
-    lengths = np.array([n for _, n, *_ in best], np.int64)
-    T = lengths.max(initial=0)
-    return Captions(np.array([h[3] for h in best], np.int64).reshape(B, limit)[:, :T], lengths,
-                    np.array([h[2] for h in best], dtype),
-                    np.array([h[4] for h in best], dtype).reshape(B, limit, R)[:, :T],
-                    np.array([h[5] for h in best], np.int64).reshape(B, limit)[:, :T])
+    return _cut(made)

@@ -128,7 +128,7 @@ def test_a_finished_sweep_grows_and_repeats_nothing(finished, tmp_path):
 
 
 @contextlib.contextmanager
-def process(out, workers, engine="local"):
+def process(out, workers, engine="local", steps=12):
     """A sweep whose runs take some time, in a process of its own."""
     script = """
 import sys
@@ -140,10 +140,11 @@ if __name__ == "__main__":
         import ray
         ray.init(num_cpus=2, include_dashboard=False, object_store_memory=200_000_000)
     gl.sweep(sweep_study, None if (out / "sweep.json").exists() else {"lr": "1e-4:1e-1:log"},
-             out=out, resume=True, overrides={"steps": 12, "pause": 0.1}, trials=3,
-             workers=int(sys.argv[2]), engine=engine)
+             out=out, resume=True, overrides={"steps": int(sys.argv[4]), "pause": 0.1},
+             trials=3, workers=int(sys.argv[2]), engine=engine)
 """
-    started = subprocess.Popen([sys.executable, "-c", script, str(out), str(workers), engine],
+    started = subprocess.Popen([sys.executable, "-c", script, str(out), str(workers), engine,
+                                str(steps)],
                                env=os.environ | ENVIRONMENT, stderr=subprocess.PIPE, text=True)
     try:
         yield started
@@ -191,8 +192,8 @@ def test_kill_9_loses_no_finished_trial(tmp_path, workers):
 def test_ctrl_c_stops_at_checkpoints_and_resumes(tmp_path, engine):
     if engine == "ray":
         pytest.importorskip("ray")
-    out = tmp_path / "sweep"
-    with process(out, 2, engine) as started:
+    out, steps = tmp_path / "sweep", 40  # enough for a stop to come through on a busy machine
+    with process(out, 2, engine, steps) as started:
         wait_until(lambda: all(in_the_middle_of(out / "trials" / f"000{i}") for i in range(2)))
         started.send_signal(signal.SIGINT)
         _, errors = started.communicate(timeout=60)
@@ -204,7 +205,7 @@ def test_ctrl_c_stops_at_checkpoints_and_resumes(tmp_path, engine):
     assert [row["state"] for row in result.table] == 3 * ["complete"]
     for trial in range(2):
         summary = json.loads((out / "trials" / f"000{trial}" / "summary.json").read_text())
-        assert summary["resumed_at"] >= 5 and summary["done"] == 12
+        assert summary["resumed_at"] >= 5 and summary["done"] == steps
 
 
 def test_a_trial_that_stops_before_it_has_begun_has_not_failed(tmp_path):

@@ -7,7 +7,7 @@ from helpers import same_bits, same_for_any_threads
 from gatelearn import functional as F
 from gatelearn import hard, rl
 from gatelearn.errors import UserError
-from gatelearn.hard.training import BASELINES
+from gatelearn.hard.glimpsing import BASELINES
 
 
 def draw(rng, n, size=40):

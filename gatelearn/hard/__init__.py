@@ -25,13 +25,13 @@ from gatelearn.hard.captioning import (
 )
 from gatelearn.hard.generation import END, Captions, sentences
 from gatelearn.hard.glimpse_network import GlimpseNetwork, GlimpseSaved
-from gatelearn.hard.meta import MetaAttention, MetaTrainer, MetaTrainerConfig
-from gatelearn.hard.recurrent_attention import Episode, RecurrentAttention
-from gatelearn.hard.training import (
+from gatelearn.hard.glimpsing import (
     RecurrentAttentionConfig,
     RecurrentAttentionTrainer,
     random_locations,
 )
+from gatelearn.hard.meta import MetaAttention, MetaTrainer, MetaTrainerConfig
+from gatelearn.hard.recurrent_attention import Episode, RecurrentAttention
 
 __all__ = ["END", "BiasByGradient", "BiasByReward", "BiasPredictor", "BiasTrainerConfig",
            "CaptionBatch", "CaptionTrainer", "CaptionTrainerConfig", "Captioner", "CaptionerSaved",

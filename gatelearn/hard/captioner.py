@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from gatelearn import functional as F
 from gatelearn._convert import as_index, check_shape
 from gatelearn.hard import generation
-from gatelearn.hard.attention import AdditiveScore, DotScore, read, read_weights
 from gatelearn.hard.generation import END, Captions
+from gatelearn.hard.regions import AdditiveScore, DotScore, read, read_weights
 from gatelearn.nn import LSTM, Embedding, Layer, LearnedPositions, Linear, Sequential, Tanh
 
 ATTENTION = ("soft", "hard", "mixed", "random", "mean")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gatelearn import functional as F
 from gatelearn._convert import check_finite
-from gatelearn.hard.attention import read
+from gatelearn.hard.regions import read
 
 if TYPE_CHECKING:
     from gatelearn.hard.captioner import Captioner

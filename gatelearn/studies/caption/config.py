@@ -43,7 +43,7 @@ class Config:
     """Share of captions that mixed attention is taught softly."""
     glance: bool = False
     """Whether the first state of the decoder comes from the mean region."""
-    updates: int = 1500
+    updates: int = 3000
     """Of each captioner."""
     batch: int = 24
     """Images an update; captions of one sample see `samples` times as many."""

@@ -14,7 +14,7 @@ from gatelearn.runs import RunFolder, Table
 from gatelearn.studies.attention_bias import Config
 from gatelearn.studies.attention_bias.methods import Predicted, Random, Ranked, Recent
 from gatelearn.studies.attention_bias.report import measure
-from gatelearn.studies.gating import BackboneConfig
+from gatelearn.studies.backbone import BackboneConfig
 from gatelearn.tasks import Batch
 
 pytest.importorskip("safetensors")

@@ -14,9 +14,9 @@ import pytest
 import gatelearn as gl
 from gatelearn.errors import UserError
 from gatelearn.runs import RunFolder, Table
-from gatelearn.studies.gating import BackboneConfig, Config, GatesConfig, load_tasks
-from gatelearn.studies.gating.backbone import BackboneTrainer, make_net
-from gatelearn.studies.gating.evaluate import draw_texts, task_from_gates
+from gatelearn.studies.backbone import BackboneTrainer, draw_texts, load_tasks, make_net
+from gatelearn.studies.gating import BackboneConfig, Config, GatesConfig
+from gatelearn.studies.gating.evaluate import task_from_gates
 from gatelearn.tasks import TextTasks
 
 pytest.importorskip("safetensors")

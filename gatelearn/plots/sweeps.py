@@ -52,8 +52,9 @@ def sweep(table: Table, scales: Mapping[str, str], *, metric: str = "value",
                           else (np.argmin, np.minimum))
     best = int(choose(value))
 
-    columns = min(3, 1 + len(scales))
-    rows = -(-(1 + len(scales)) // columns)
+    panels = 1 + len(scales)
+    columns = 2 if panels == 4 else min(3, panels)
+    rows = -(-panels // columns)
     figure, grid = new_figure(4.2 * columns, 3.3 * rows, rows, columns)
     for axes, name in zip(grid, ["trial", *scales], strict=False):
         scale = scales.get(name, "linear")

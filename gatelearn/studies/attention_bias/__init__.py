@@ -31,9 +31,7 @@ from gatelearn.studies.attention_bias.methods import (
     Soft,
 )
 from gatelearn.studies.attention_bias.report import AttentionBiasResult, evaluate, measure
-from gatelearn.studies.gating import load_tasks
-from gatelearn.studies.gating.backbone import BackboneTrainer, make_net
-from gatelearn.studies.gating.evaluate import draw_texts
+from gatelearn.studies.backbone import BackboneTrainer, draw_texts, load_tasks, make_net
 from gatelearn.studies.result import Objective
 from gatelearn.tasks import TextTasks
 

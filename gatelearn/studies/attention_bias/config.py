@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gatelearn.errors import UserError
-from gatelearn.studies.gating import BackboneConfig
+from gatelearn.studies.backbone import BackboneConfig
 
 
 @dataclass(frozen=True)

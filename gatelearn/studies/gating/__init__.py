@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from gatelearn.errors import UserError
 from gatelearn.gating import (
     GateTrainer,
     GateTrainerConfig,
@@ -24,11 +23,16 @@ from gatelearn.gating import (
 )
 from gatelearn.nn import Transformer
 from gatelearn.runs import Progress, RunFolder, StopFlag, next_folder, stop_on_signal, train_stage
-from gatelearn.studies.gating.backbone import BackboneTrainer, make_net
-from gatelearn.studies.gating.config import BackboneConfig, Config, GatesConfig
+from gatelearn.studies.backbone import (
+    BackboneConfig,
+    BackboneTrainer,
+    draw_texts,
+    load_tasks,
+    make_net,
+)
+from gatelearn.studies.gating.config import Config, GatesConfig
 from gatelearn.studies.gating.evaluate import (
     choose,
-    draw_texts,
     evaluate,
     run_texts,
     task_from_gates,
@@ -43,7 +47,7 @@ from gatelearn.studies.gating.methods import (
 )
 from gatelearn.studies.gating.report import GatingResult, Measured
 from gatelearn.studies.result import Objective
-from gatelearn.tasks import MARKS, Corpus, TextTasks, TextTasksConfig
+from gatelearn.tasks import TextTasks
 
 __all__ = ["BackboneConfig", "Config", "GatesConfig", "GatingResult", "run"]
 
@@ -96,22 +100,6 @@ def run(config: Config | None = None, *, out: str | Path | None = None, resume: 
                 arrays |= seed.arrays
         folder.save_checkpoint(arrays, {"stage": "finished"})
         return GatingResult(folder, seeds).write(folder)
-
-
-def load_tasks(config: Config) -> TextTasks:
-    """Return the tasks over the text of a config, in equal shares.
-
-    Raises
-    ------
-    UserError
-        If the text is missing, not text, or too little.
-    """
-    try:
-        corpus = Corpus.load(config.text, vocab_size=config.vocabulary, reserved=MARKS)
-        return TextTasks(corpus, TextTasksConfig(
-            length=config.length, hops=config.hops, variables=max(128, config.length)))
-    except ValueError as error:
-        raise UserError(f"text '{config.text}': {error}" if config.text else str(error)) from None
 
 
 def _stages(config: Config, tasks: TextTasks) -> dict[str, float]:

@@ -6,34 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gatelearn.errors import UserError
-
-
-@dataclass(frozen=True)
-class BackboneConfig:
-    """The transformer and its training with all gates open."""
-
-    width: int = 64
-    """Channels."""
-    layers: int = 3
-    """Blocks."""
-    heads: int = 4
-    """Heads a block."""
-    hidden: int = 128
-    """Hidden width of the MLPs."""
-    steps: int = 700
-    """Training steps."""
-    batch: int = 64
-    """Texts a step."""
-    lr: float = 5e-3
-    """Peak learning rate; warm-up for 3% of the steps, down to 2% over the last 40%."""
-    mixture: tuple[float, float, float, float, float] = (0.2, 0.15, 0.15, 0.3, 0.2)
-    """Share of each task in training: chains are the hardest. Gates train on equal shares."""
-    weight_decay: float = 0.01
-    """Of the weights of products."""
-    hop_weight: float = 0.5
-    """Weight of the auxiliary loss: after block l, the answer of hop l of a chain."""
-    curriculum: float = 0.3
-    """Share of the steps in which chains have two assignments, where `hops` asks for more."""
+from gatelearn.studies.backbone import BackboneConfig
 
 
 @dataclass(frozen=True)

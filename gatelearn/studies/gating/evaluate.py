@@ -16,12 +16,6 @@ from gatelearn.tasks import Batch, TextTasks
 BATCH = 64
 
 
-def draw_texts(tasks: TextTasks, split: str, n: int, seed: int) -> list[Batch]:
-    """Return n texts of each task; the same for the same seed."""
-    rng = np.random.default_rng([seed, *split.encode()])
-    return [tasks.sample(rng, n, task=name, split=split) for name in tasks.names]
-
-
 def parts(batch: Batch) -> list[Batch]:
     """Return the batch in pieces that a pass takes at once."""
     return [Batch(**{k: v[i:i + BATCH] for k, v in vars(batch).items()})

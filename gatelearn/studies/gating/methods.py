@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gatelearn.gating import Controller, SigmoidGates, close_to_share
 from gatelearn.nn import AdamW, Transformer
-from gatelearn.studies.gating.backbone import Targets
+from gatelearn.studies.backbone import Targets
 from gatelearn.studies.gating.config import Config
 from gatelearn.tasks import TextTasks
 

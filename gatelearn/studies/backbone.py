@@ -1,18 +1,70 @@
-"""Training the transformer on the mixture of tasks, gates open."""
+"""The transformer that studies of text stand on: tasks, and training with all gates open."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gatelearn import functional as F
+from gatelearn.errors import UserError
 from gatelearn.gating import answer_scores
 from gatelearn.nn import AdamW, Transformer
-from gatelearn.studies.gating.config import BackboneConfig
-from gatelearn.tasks import Batch, TextTasks
+from gatelearn.tasks import MARKS, Batch, Corpus, TextTasks, TextTasksConfig
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """The transformer and its training with all gates open."""
+
+    width: int = 64
+    """Channels."""
+    layers: int = 3
+    """Blocks."""
+    heads: int = 4
+    """Heads a block."""
+    hidden: int = 128
+    """Hidden width of the MLPs."""
+    steps: int = 700
+    """Training steps."""
+    batch: int = 64
+    """Texts a step."""
+    lr: float = 5e-3
+    """Peak learning rate; warm-up for 3% of the steps, down to 2% over the last 40%."""
+    mixture: tuple[float, float, float, float, float] = (0.2, 0.15, 0.15, 0.3, 0.2)
+    """Share of each task in training: chains are the hardest. Gates train on equal shares."""
+    weight_decay: float = 0.01
+    """Of the weights of products."""
+    hop_weight: float = 0.5
+    """Weight of the auxiliary loss: after block l, the answer of hop l of a chain."""
+    curriculum: float = 0.3
+    """Share of the steps in which chains have two assignments, where `hops` asks for more."""
+
+
+def load_tasks(config: Any) -> TextTasks:
+    """Return the tasks over the text of a study's config, in equal shares.
+
+    Its fields `text`, `vocabulary`, `length` and `hops` say which.
+
+    Raises
+    ------
+    UserError
+        If the text is missing, not text, or too little.
+    """
+    try:
+        corpus = Corpus.load(config.text, vocab_size=config.vocabulary, reserved=MARKS)
+        return TextTasks(corpus, TextTasksConfig(
+            length=config.length, hops=config.hops, variables=max(128, config.length)))
+    except ValueError as error:
+        raise UserError(f"text '{config.text}': {error}" if config.text else str(error)) from None
+
+
+def draw_texts(tasks: TextTasks, split: str, n: int, seed: int) -> list[Batch]:
+    """Return n texts of each task; the same for the same seed."""
+    rng = np.random.default_rng([seed, *split.encode()])
+    return [tasks.sample(rng, n, task=name, split=split) for name in tasks.names]
 
 
 def make_net(tasks: TextTasks, config: BackboneConfig) -> Transformer:

@@ -27,7 +27,7 @@ class Config:
     baseline: Literal["loo", "moving", "mean", "none"] = "loo"
     """Of REINFORCE for the choices: the mean of an image's other samples, a moving average, the
     batch's mean or nothing."""
-    samples: int = 4
+    samples: int = 2
     """How often choices are drawn for each image of an update; soft and mean attention need one."""
     lr: float = 4e-3
     """Learning rate; it falls on a straight line to 0."""
@@ -45,7 +45,7 @@ class Config:
     """Whether the first state of the decoder comes from the mean region."""
     updates: int = 3000
     """Of each captioner."""
-    batch: int = 24
+    batch: int = 48
     """Images an update; captions of one sample see `samples` times as many."""
     critical_updates: int = 100
     """Of self-critical tuning after hard attention; 0 leaves it out."""
@@ -161,7 +161,7 @@ class Config:
             return replace(default, updates=60, critical_updates=5, encoder_updates=60, emoji=24,
                            test_images=60, validation_images=40, timing_rounds=2)
         if name == "full":
-            return replace(default, seeds=5, rates=(0.5, 1.0, 2.0), updates=20_000, batch=32,
+            return replace(default, seeds=5, rates=(0.5, 1.0, 2.0), updates=20_000, batch=64,
                            critical_updates=1000, encoder_updates=5000, emoji=None, grid=3, cell=24,
                            channels=32, features=128, width=128, hidden=256, test_images=2000,
                            validation_images=500)

@@ -145,7 +145,8 @@ if __name__ == "__main__":
 """
     started = subprocess.Popen([sys.executable, "-c", script, str(out), str(workers), engine,
                                 str(steps)],
-                               env=os.environ | ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+                               cwd=out.parent, env=os.environ | ENVIRONMENT,
+                               stderr=subprocess.PIPE, text=True)
     try:
         yield started
     finally:
@@ -449,6 +450,8 @@ def test_ray_runs_the_same_trials(finished, tmp_path, monkeypatch):
     _, result = finished
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
+    # Ray's processes import from the working directory first: not the sources without their core
+    monkeypatch.chdir(tmp_path)
     ray.init(num_cpus=2, include_dashboard=False, object_store_memory=200_000_000,
              log_to_driver=False)
     try:

@@ -33,7 +33,8 @@ asan: $(ASAN)/race
 	rm -f $(ASAN)/gatelearn-new/_core*.so
 	cp -R $(ASAN)/gatelearn-new/. $(ASAN)/gatelearn
 	rm -rf $(ASAN)/gatelearn-new
-	$(ASAN_ENV) $(PYTEST) -p no:cacheprovider --ignore tests/test_package.py --ignore tests/test_notebooks.py
+	$(ASAN_ENV) $(PYTEST) -p no:cacheprovider --ignore tests/test_package.py \
+	    --ignore tests/test_notebooks.py --ignore tests/test_sweeps.py
 	$(ASAN_ENV) GATELEARN_BLAS=none $(PYTEST) -p no:cacheprovider \
 	    tests/test_attention.py tests/test_attention_nan.py tests/test_checker.py tests/test_conv.py \
 	    tests/test_gated.py tests/test_linear.py tests/test_nn.py tests/test_transformer.py

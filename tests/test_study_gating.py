@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from study_runs import results
 
 import gatelearn as gl
 from gatelearn.errors import UserError
@@ -34,17 +35,6 @@ def tiny(**changes):
         backbone=BackboneConfig(width=16, layers=2, heads=2, hidden=16, steps=6, batch=4),
         gates=GatesConfig(updates=3, texts=3, samples=2, penalties=(0.1, 0.2),
                           sigmoid_penalties=(0.1, 0.2))), **changes)
-
-
-def results(path):
-    """Everything in a run that may not differ between two runs."""
-    folder = RunFolder.open(path)
-    arrays = folder.load_checkpoint("checkpoint").arrays
-    for stage in sorted(path.rglob("stages/**/*.safetensors")):
-        name = stage.relative_to(path / "stages").with_suffix("").as_posix()
-        arrays |= {f"{name}/{k}": v for k, v in folder.load_stage(name).arrays.items()
-                   if k != "seconds"}
-    return {k: v.tobytes() for k, v in arrays.items()}, folder.metrics()
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from study_runs import results
 
 import gatelearn as gl
 from gatelearn.errors import UserError
@@ -47,17 +48,6 @@ TINY = dict(tasks=("native", "cluttered-60"), steps=6, whole_steps=4, batch=3, w
 
 def tiny(**changes):
     return replace(Config(**TINY), **changes)
-
-
-def results(path):
-    """Everything in a run that may not differ between two runs."""
-    folder = RunFolder.open(path)
-    arrays = folder.load_checkpoint("checkpoint").arrays
-    for stage in sorted(path.rglob("stages/**/*.safetensors")):
-        name = stage.relative_to(path / "stages").with_suffix("").as_posix()
-        arrays |= {f"{name}/{k}": v for k, v in folder.load_stage(name).arrays.items()
-                   if k != "seconds"}
-    return {k: v.tobytes() for k, v in arrays.items()}, folder.metrics()
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from study_runs import results
 
 import gatelearn as gl
 from gatelearn import plots
 from gatelearn.errors import UserError
-from gatelearn.runs import RunFolder, Table
+from gatelearn.runs import Table
 from gatelearn.studies.meta_attention import METHODS, Config, load_families, methods
 from gatelearn.tasks import TaskBatch
 
@@ -24,17 +25,6 @@ def tiny(**changes):
         seeds=1, vocabulary=512, updates=3, tasks=3, samples=2, hidden=4, attempts=4,
         lrs=(0.01, 0.02), ucb_widths=(0.0, 0.1), thompson_strengths=(1.0, 2.0), test_tasks=20,
         validation_tasks=5), **changes)
-
-
-def results(path):
-    """Everything in a run that may not differ between two runs."""
-    folder = RunFolder.open(path)
-    arrays = dict(folder.load_checkpoint().arrays)
-    for stage in sorted(path.rglob("stages/**/*.safetensors")):
-        name = stage.relative_to(path / "stages").with_suffix("").as_posix()
-        arrays |= {f"{name}/{k}": v for k, v in folder.load_stage(name).arrays.items()
-                   if k != "seconds"}
-    return {k: v.tobytes() for k, v in arrays.items()}, folder.metrics()
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from .files import Checkpoint, atomic_write
 from .folder import RunFolder, next_folder, run_numbers
 from .intervals import bootstrap_interval, seed_interval
 from .progress import Progress, StageProgress, StopFlag, stop_on_signal
-from .stages import Trainer, train_stage
+from .stages import Trainer, measure_stage, train_stage
 from .table import Table
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "atomic_write",
     "bootstrap_interval",
     "load_config",
+    "measure_stage",
     "next_folder",
     "run_numbers",
     "seed_interval",

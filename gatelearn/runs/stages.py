@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,6 +23,51 @@ class Trainer(Protocol):
 
     def load_state(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         """Continue from what `state` returned."""
+
+
+def measure_stage(folder: RunFolder, name: str, ticks: int,
+                  measure: Callable[[Callable[[str], None]], dict[str, np.ndarray]], *,
+                  progress: Progress, stop: StopFlag) -> dict[str, np.ndarray]:
+    """Return what `measure` returns, from the folder if the stage has finished.
+
+    Parameters
+    ----------
+    folder : RunFolder
+    name : str
+        Of the stage.
+    ticks : int
+        How many parts it has.
+    measure : callable
+        ``measure(tick)`` returns arrays by name; it calls ``tick(text)`` before each part.
+    progress : Progress
+        Where the stage is listed under its name.
+    stop : StopFlag
+        When set, the next tick ends the stage; it has no checkpoints.
+
+    Returns
+    -------
+    dict of str to ndarray
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After `stop` was set.
+    """
+    done = folder.load_stage(name)
+    if done is not None:
+        progress.skip(name)
+        return done.arrays
+    with progress.stage(name, ticks) as bar:
+        count = iter(range(ticks))
+
+        def tick(text: str) -> None:
+            if stop:
+                raise KeyboardInterrupt
+            bar.update(next(count), text)
+
+        arrays = measure(tick)
+    folder.save_stage(name, arrays, {})
+    return arrays
 
 
 def train_stage(

@@ -10,6 +10,7 @@ A bias hides positions and skips no work: the study shows which ones matter, not
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,15 @@ from gatelearn.errors import UserError
 from gatelearn.gating import answer_scores
 from gatelearn.hard import BiasByGradient, BiasByReward, BiasPredictor, BiasTrainerConfig
 from gatelearn.nn import Transformer
-from gatelearn.runs import Progress, RunFolder, StopFlag, next_folder, stop_on_signal, train_stage
+from gatelearn.runs import (
+    Progress,
+    RunFolder,
+    StopFlag,
+    measure_stage,
+    next_folder,
+    stop_on_signal,
+    train_stage,
+)
 from gatelearn.studies.attention_bias.config import Config
 from gatelearn.studies.attention_bias.methods import (
     Full,
@@ -205,21 +214,11 @@ class _Seed:
         return tried[best]
 
     def measure(self, methods: dict[str, Any]) -> dict[str, np.ndarray]:
-        stage, rounds = f"seed-{self.seed}/evaluation", self.config.timing_rounds
-        done = self.folder.load_stage(stage)
-        if done is not None:
-            self.progress.skip(stage)
-            return done.arrays
-        ticks = len(methods) + rounds
-        with self.progress.stage(stage, ticks) as bar:
-            count = iter(range(ticks))
+        rounds = self.config.timing_rounds
 
-            def tick(text: str) -> None:
-                if self.stop:
-                    raise KeyboardInterrupt
-                bar.update(next(count), text)
-
+        def measured(tick: Callable[[str], None]) -> dict[str, np.ndarray]:
             texts = draw_texts(self.tasks, "test", self.config.test_texts, self.seed)
-            arrays = evaluate(methods, texts, rounds, tick)
-        self.folder.save_stage(stage, arrays, {})
-        return arrays
+            return evaluate(methods, texts, rounds, tick)
+
+        return measure_stage(self.folder, f"seed-{self.seed}/evaluation", len(methods) + rounds,
+                             measured, progress=self.progress, stop=self.stop)

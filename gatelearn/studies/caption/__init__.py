@@ -15,7 +15,15 @@ from typing import Any
 import numpy as np
 
 from gatelearn.hard import Captioner, CaptionTrainer
-from gatelearn.runs import Progress, RunFolder, StopFlag, next_folder, stop_on_signal, train_stage
+from gatelearn.runs import (
+    Progress,
+    RunFolder,
+    StopFlag,
+    measure_stage,
+    next_folder,
+    stop_on_signal,
+    train_stage,
+)
 from gatelearn.studies.caption.config import CRITICAL, METHODS, Config
 from gatelearn.studies.caption.encoder import EncoderTrainer, make_encoder
 from gatelearn.studies.caption.evaluate import evaluate, measure
@@ -168,21 +176,9 @@ class _Seed:
         return captioner
 
     def measure(self, captioners: dict[str, Captioner], batch: Any) -> dict[str, np.ndarray]:
-        stage, rounds = f"seed-{self.seed}/evaluation", self.config.timing_rounds
-        done = self.folder.load_stage(stage)
-        if done is not None:
-            self.progress.skip(stage)
-            return done.arrays
-        ticks = len(captioners) + rounds + 1
-        with self.progress.stage(stage, ticks) as bar:
-            count = iter(range(ticks))
-
-            def tick(text: str) -> None:
-                if self.stop:
-                    raise KeyboardInterrupt
-                bar.update(next(count), text)
-
-            arrays = evaluate(captioners, self.tasks, batch, self.config.map_shape, rounds,
-                              self.seed, tick)
-        self.folder.save_stage(stage, arrays, {})
-        return arrays
+        rounds = self.config.timing_rounds
+        return measure_stage(
+            self.folder, f"seed-{self.seed}/evaluation", len(captioners) + rounds + 1,
+            lambda tick: evaluate(captioners, self.tasks, batch, self.config.map_shape, rounds,
+                                  self.seed, tick),
+            progress=self.progress, stop=self.stop)

@@ -22,7 +22,15 @@ from gatelearn.gating import (
     StaticController,
 )
 from gatelearn.nn import Transformer
-from gatelearn.runs import Progress, RunFolder, StopFlag, next_folder, stop_on_signal, train_stage
+from gatelearn.runs import (
+    Progress,
+    RunFolder,
+    StopFlag,
+    measure_stage,
+    next_folder,
+    stop_on_signal,
+    train_stage,
+)
 from gatelearn.studies.backbone import (
     BackboneConfig,
     BackboneTrainer,
@@ -213,24 +221,11 @@ class _Seed:
         return tried[best]
 
     def measure(self, methods: dict[str, Any]) -> Measured:
-        stage, config = f"seed-{self.seed}/evaluation", self.config
-        done = self.folder.load_stage(stage)
-        if done is not None:
-            self.progress.skip(stage)
-            arrays = done.arrays
-        else:
-            ticks = len(methods) + config.timing_rounds + 1
-            with self.progress.stage(stage, ticks) as bar:
-                count = iter(range(ticks))
-
-                def tick(text: str) -> None:
-                    if self.stop:
-                        raise KeyboardInterrupt
-                    bar.update(next(count), text)
-
-                arrays = evaluate(methods, self.tasks, self.test_texts(), config.timing_rounds,
-                                  self.seed, tick)
-            self.folder.save_stage(stage, arrays, {})
+        rounds = self.config.timing_rounds
+        arrays = measure_stage(
+            self.folder, f"seed-{self.seed}/evaluation", len(methods) + rounds + 1,
+            lambda tick: evaluate(methods, self.tasks, self.test_texts(), rounds, self.seed, tick),
+            progress=self.progress, stop=self.stop)
         fitted = {name: task_from_gates(
             np.array([run_texts(methods[name], b)[1] for b in self.validation]),
             arrays["gate"][list(methods).index(name)]) for name in CONTROLLERS}

@@ -15,7 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from gatelearn.runs import Progress, RunFolder, StopFlag, next_folder, stop_on_signal, train_stage
+from gatelearn.runs import (
+    Progress,
+    RunFolder,
+    StopFlag,
+    measure_stage,
+    next_folder,
+    stop_on_signal,
+    train_stage,
+)
 from gatelearn.studies.glimpse.config import Config
 from gatelearn.studies.glimpse.evaluate import choose, draw_images, evaluate
 from gatelearn.studies.glimpse.methods import (
@@ -166,21 +174,12 @@ class _Run:
                     progress=self.progress, stop=self.stop)
 
     def measure(self, methods: dict[str, Any]) -> dict[str, np.ndarray]:
-        stage, config = f"seed-{self.seed}/{self.name}/evaluation", self.config
-        done = self.folder.load_stage(stage)
-        if done is not None:
-            self.progress.skip(stage)
-            return done.arrays
-        ticks = len(methods) + config.timing_rounds + 1
-        with self.progress.stage(stage, ticks) as bar:
-            count = iter(range(ticks))
+        renderings, rounds = self.config.renderings, self.config.timing_rounds
 
-            def tick(text: str) -> None:
-                if self.stop:
-                    raise KeyboardInterrupt
-                bar.update(next(count), text)
+        def measured(tick: Callable[[str], None]) -> dict[str, np.ndarray]:
+            images = draw_images(self.task, "test", renderings, self.seed)
+            return evaluate(methods, images, renderings, rounds, tick)
 
-            images = draw_images(self.task, "test", config.renderings, self.seed)
-            arrays = evaluate(methods, images, config.renderings, config.timing_rounds, tick)
-        self.folder.save_stage(stage, arrays, {})
-        return arrays
+        return measure_stage(self.folder, f"seed-{self.seed}/{self.name}/evaluation",
+                             len(methods) + rounds + 1, measured, progress=self.progress,
+                             stop=self.stop)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from .config import load_config
 from .files import Checkpoint, atomic_write
 from .folder import RunFolder, next_folder, run_numbers
-from .intervals import bootstrap_interval, seed_interval
+from .intervals import bootstrap_interval, score_interval, seed_interval
 from .progress import Progress, StageProgress, StopFlag, stop_on_signal
 from .stages import Trainer, measure_stage, train_stage
 from .table import Table
@@ -30,6 +30,7 @@ __all__ = [
     "measure_stage",
     "next_folder",
     "run_numbers",
+    "score_interval",
     "seed_interval",
     "stop_on_signal",
     "train_stage",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 
 def bootstrap_interval(
@@ -87,6 +87,32 @@ def seed_interval(per_seed_scores: ArrayLike, level: float = 0.95) -> tuple[floa
     scores = _checked(per_seed_scores, "per_seed_scores", level)
     half = _t_quantile(level, scores.size - 1) * scores.std(ddof=1) / math.sqrt(scores.size)
     return float(scores.mean() - half), float(scores.mean() + half)
+
+
+def score_interval(per_seed: list[NDArray]) -> tuple[float, float]:
+    """Interval of a mean score in [0, 1]: over texts where there is one seed, else over seeds.
+
+    Parameters
+    ----------
+    per_seed : list of ndarray, shape (texts,)
+        The scores of each seed.
+
+    Returns
+    -------
+    (float, float)
+        Lower and upper end, within [0, 1].
+
+    Examples
+    --------
+    >>> lo, hi = score_interval([np.array([1.0, 1.0]), np.array([0.9, 1.0])])
+    >>> round(lo, 2), hi
+    (0.66, 1.0)
+    """
+    if len(per_seed) == 1:
+        return bootstrap_interval(per_seed[0], seed=0)
+    # Student's interval knows nothing of a score's range
+    low, high = np.clip(seed_interval([scores.mean() for scores in per_seed]), 0, 1)
+    return float(low), float(high)
 
 
 def _checked(scores: ArrayLike, name: str, level: float) -> np.ndarray:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gatelearn import plots
 from gatelearn.gating import answer_scores
-from gatelearn.runs import RunFolder, Table, bootstrap_interval, seed_interval
+from gatelearn.runs import RunFolder, Table, score_interval
 from gatelearn.studies.result import Result
 from gatelearn.tasks import Batch
 
@@ -66,15 +66,11 @@ def make_table(methods: list[str], tasks: list[str], trials: dict[str, int],
         for t in [*range(len(tasks)), None]:
             which = slice(None) if t is None else slice(t, t + 1)
             scores = [s["score"][m, which].ravel() for s in seeds]
-            if len(seeds) == 1:
-                low, high = bootstrap_interval(scores[0], seed=0)
-            else:
-                # Student's interval knows nothing of a score's range
-                low, high = np.clip(seed_interval([s.mean() for s in scores]), 0, 1)
+            low, high = score_interval(scores)
             seconds = np.concatenate([s["seconds"][:, m, which].sum(1) for s in seeds])
             table.append(
                 method=method, task="overall" if t is None else tasks[t],
-                score=float(np.mean(scores)), score_lo=float(low), score_hi=float(high),
+                score=float(np.mean(scores)), score_lo=low, score_hi=high,
                 **{name: mean_known([s[name][m, which] for s in seeds])
                    for name in ("attended", "precision", "recall")},
                 ms_per_text=1e3 * float(np.median(seconds)) / scores[0].size,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gatelearn import plots
-from gatelearn.runs import RunFolder, Table, bootstrap_interval, seed_interval
+from gatelearn.runs import RunFolder, Table, score_interval
 from gatelearn.studies.result import Result
 
 COLUMNS = ("method", "task", "score", "score_lo", "score_hi", "open", "ms_per_sequence", "speedup",
@@ -44,11 +44,7 @@ def make_table(seeds: list[Measured]) -> Table:
 
 def _row(seeds: list[Measured], m: int, which: slice) -> dict[str, float]:
     scores = [s.arrays["score"][m, which].ravel() for s in seeds]
-    if len(seeds) == 1:
-        low, high = bootstrap_interval(scores[0], seed=0)
-    else:
-        # Student's interval knows nothing of a score's range
-        low, high = np.clip(seed_interval([s.mean() for s in scores]), 0, 1)
+    low, high = score_interval(scores)
     texts = scores[0].size
     seconds = np.concatenate([s.arrays["seconds"][:, :, which].sum(2) for s in seeds])
     known = [~np.isnan(s.arrays["masked"][m, which]) for s in seeds]

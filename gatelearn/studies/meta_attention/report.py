@@ -8,20 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gatelearn import plots
-from gatelearn.runs import RunFolder, Table, bootstrap_interval, seed_interval
+from gatelearn.runs import RunFolder, Table, score_interval
 from gatelearn.studies.result import Result
 from gatelearn.tasks.families import KINDS
 
 COLUMNS = ("method", "rules", "reward", "reward_lo", "reward_hi", "first", "last", "ms_per_task",
            "tuning_trials")
-
-
-def interval(seeds: list[NDArray]) -> tuple[float, float]:
-    """Return the interval of a mean over tasks (one seed) or over seeds."""
-    if len(seeds) == 1:
-        return bootstrap_interval(seeds[0], seed=0)
-    low, high = np.clip(seed_interval([s.mean() for s in seeds]), 0, 1)
-    return float(low), float(high)
 
 
 def of_rules(seeds: list[dict[str, NDArray]], m: int, k: int | None) -> list[NDArray]:
@@ -37,7 +29,7 @@ def make_table(methods: list[str], trials: dict[str, int],
         ms = 1e3 * float(np.median([s["seconds"][m] for s in seeds])) / len(seeds[0]["kind"])
         for k in (*range(len(KINDS)), None):
             rewards = of_rules(seeds, m, k)
-            low, high = interval([r.mean(1) for r in rewards])
+            low, high = score_interval([r.mean(1) for r in rewards])
             by_attempt = np.mean([r.mean(0) for r in rewards], 0)
             table.append(method=method, rules="all" if k is None else KINDS[k],
                          reward=float(by_attempt.mean()), reward_lo=low, reward_hi=high,
@@ -91,7 +83,8 @@ class MetaAttentionResult(Result):
             for m, method in enumerate(self.methods):
                 rewards = of_rules(self.seeds, m, k)
                 curves[name][method] = np.mean([r.mean(0) for r in rewards], 0)
-                ends = [interval([r[:, i] for r in rewards]) for i in range(rewards[0].shape[1])]
+                attempts = range(rewards[0].shape[1])
+                ends = [score_interval([r[:, i] for r in rewards]) for i in attempts]
                 lows[name][method], highs[name][method] = np.transpose(ends)
         training = plots.learning_curves(self.metrics)
         training.axes[0].set_title("Policies: mean reward on rules to train with")

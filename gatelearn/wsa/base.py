@@ -6,6 +6,7 @@ A combination, which is trained, makes of them the one state that actor and crit
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -134,7 +135,11 @@ class Combination(nn.Layer):
             raise KeyError(f"no model '{name}', expected one of {', '.join(self.widths)}")
         if len(self.widths) == 1:
             raise ValueError(f"'{name}' is the last model, expected one that stays")
+        before = self.shapes().keys()
         del self.widths[name]
+        # should a model of the same name come, it has nothing of this one
+        for gone in before - self.shapes().keys():
+            getattr(self, "param", {}).pop(gone, None)
 
     def check(self, features: NDArray,
               present: ArrayLike | None) -> tuple[NDArray, NDArray[np.bool_] | None]:
@@ -142,7 +147,8 @@ class Combination(nn.Layer):
         total = sum(self.widths.values())
         if features.ndim != 2 or features.shape[1] != total:
             models = " + ".join(f"{width} of '{name}'" for name, width in self.widths.items())
-            raise ValueError(f"features has shape {features.shape}, expected (B, {total}): {models}")
+            raise ValueError(f"features has shape {features.shape}, expected (B, {total}): "
+                             f"{models}")
         if present is None:
             return features, None
         flags = check_shape(as_flags(present, "present"), "present",
@@ -211,11 +217,13 @@ def rebuild(network: nn.Layer, optimiser: nn.AdamW | None,
         value = getattr(layer, "param", {}).get(name)
         if value is not None and value.shape == shape:
             first = (_address(value) - _address(old)) // old.itemsize
+            if not 0 <= first <= old.size - value.size:
+                raise ValueError(f"parameter {path} is in another network, expected this one's")
             kept[path] = slice(first, first + value.size)
         else:
             new.append(path)
 
-    size = sum(int(np.prod(shape)) for *_, shape in rows)
+    size = sum(math.prod(shape) for *_, shape in rows)
     network.bind(np.zeros(size, old.dtype), np.zeros(size, old.dtype))
     # a layer fills all that it has: what it had before is then copied over
     drawn = {path: layer for path, layer, _, _ in rows if path in new}
@@ -252,7 +260,7 @@ def _copy(network: nn.Layer, new: NDArray, old: NDArray, kept: dict[str, slice])
     """Copy from one flat array to another what the parameters of `kept` have there."""
     at = 0
     for path, _, _, shape in network.layout():
-        size = int(np.prod(shape))
+        size = math.prod(shape)
         if path in kept:
             new[at:at + size] = old[kept[path]]
         at += size

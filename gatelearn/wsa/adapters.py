@@ -66,14 +66,16 @@ class PerModel(Combination):
 
     def adapt_backward(self, doutputs: list[NDArray], saved: Adapted) -> NDArray | None:
         """Return the gradient of the features, or None; add those of the adapters."""
-        # a model that a sample does not have was not read: its gradient is 0
-        dfeatures = np.zeros((saved.batch, sum(self.widths.values())), doutputs[0].dtype)
+        dfeatures = None
+        if self.input_gradient:
+            # a model that a sample does not have was not read: its gradient is 0
+            dfeatures = np.zeros((saved.batch, sum(self.widths.values())), doutputs[0].dtype)
         for (name, columns), rows, dy, kept in zip(self.columns.items(), saved.rows, doutputs,
                                                    saved.layers, strict=True):
             dx = self.adapters[name].backward(dy, kept)
-            if self.input_gradient:
+            if dfeatures is not None:
                 dfeatures[rows, columns] = dx
-        return dfeatures if self.input_gradient else None
+        return dfeatures
 
 
 class Embedded(PerModel):

@@ -2,9 +2,10 @@
 
 Arrays in, arrays out: :mod:`gatelearn.functional`. Layers and networks: :mod:`gatelearn.nn`.
 Distributions, advantages and algorithms: :mod:`gatelearn.rl`. Controllers that open and close
-attention heads: :mod:`gatelearn.gating`. Where to look: :mod:`gatelearn.hard`. Whole experiments:
-:mod:`gatelearn.studies`; a search of their settings: :func:`gatelearn.sweep`. Attention for
-PyTorch: :mod:`gatelearn.interop.torch`.
+attention heads: :mod:`gatelearn.gating`. Where to look: :mod:`gatelearn.hard`. Frozen pre-trained
+models combined for an agent: :mod:`gatelearn.wsa`. Whole experiments: :mod:`gatelearn.studies`; a
+search of their settings: :func:`gatelearn.sweep`. Attention and combinations for PyTorch:
+:mod:`gatelearn.interop.torch`; for Stable-Baselines3: :mod:`gatelearn.interop.sb3`.
 """
 
 import importlib
@@ -12,7 +13,8 @@ import importlib
 from gatelearn._config import get_num_threads, num_threads, set_num_threads, show_config
 from gatelearn._version import __version__
 
-_LAZY = ("functional", "gating", "hard", "nn", "plots", "rl", "runs", "studies", "sweeps", "tasks")
+_LAZY = ("functional", "gating", "hard", "nn", "plots", "rl", "runs", "studies", "sweeps", "tasks",
+         "wsa")
 
 __all__ = ["__version__", "get_num_threads", "num_threads", "set_num_threads", "show_config",
            "sweep", *_LAZY]

@@ -55,6 +55,14 @@ def test_a_missing_torch_is_named():
         "gatelearn.errors.MissingPackageError: torch is not installed: pip install torch")
 
 
+def test_a_missing_stable_baselines3_is_named():
+    pytest.importorskip("torch")
+    done = run("import sys; sys.modules['stable_baselines3'] = None; import gatelearn.interop.sb3")
+    assert done.stderr.splitlines()[-1] == (
+        "gatelearn.errors.MissingPackageError: stable_baselines3 is not installed: "
+        "pip install stable-baselines3")
+
+
 @pytest.mark.parametrize("kind, version", [("none", "plain C"), (_config._BLAS_KIND, "")])
 def test_show_config_tells_the_blas(kind, version):
     done = run("import gatelearn as gl; gl.show_config()", GATELEARN_BLAS=kind)

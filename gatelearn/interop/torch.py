@@ -1,22 +1,30 @@
-"""Attention for PyTorch, with gradients, on tensors of the CPU.
+"""Attention, and combinations of models, for PyTorch, with gradients, on tensors of the CPU.
 
 Tensors and arrays share memory: nothing is copied that `gatelearn.functional` would not copy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import math
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
+import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gatelearn import functional as F
 from gatelearn.errors import require
 from gatelearn.functional.attention import Window
 
+if TYPE_CHECKING:
+    from gatelearn.wsa import Combination
+
 torch = require("torch", install="torch")
 
-__all__ = ["additive_attention", "attention", "rotary"]
+__all__ = ["additive_attention", "attention", "combination", "rotary"]
 
 
 def _array(x: Any, name: str, *, real: bool = True) -> NDArray:
@@ -100,6 +108,59 @@ class _Rotary(torch.autograd.Function):
     def backward(ctx, dout):
         _ = ctx.saved_tensors  # raises where a table has changed
         return _Rotary.apply(dout, *ctx.tables, not ctx.inverse), None, None, None
+
+
+# Parameters of a layer are views of an array. Which one, and that no one else uses the layer
+# while they are: autograd may run on several threads.
+_BOUND: WeakKeyDictionary[Any, NDArray] = WeakKeyDictionary()
+_BINDING = threading.Lock()
+
+
+@contextmanager
+def _bound(layer: Combination, params: NDArray) -> Iterator[None]:
+    """Let the layer's parameters be views of `params`."""
+    with _BINDING:
+        has = _BOUND.get(layer)
+        if has is None or layer.params is not has or (
+                has.ctypes.data, has.dtype, has.size) != (params.ctypes.data, params.dtype,
+                                                          params.size):
+            size = sum(math.prod(shape) for *_, shape in layer.layout())
+            if params.shape != (size,):
+                raise ValueError(f"params has shape {params.shape}, expected ({size},)")
+            layer.bind(params, np.zeros_like(params))
+            _BOUND[layer] = params
+        yield
+
+
+class _Combination(torch.autograd.Function):
+    """Arguments: a combination, the mask, then the tensors."""
+
+    @staticmethod
+    def forward(ctx, layer, present, features, params):
+        arrays = _array(features, "features"), np.ascontiguousarray(_array(params, "params"))
+        if ctx.needs_input_grad[2] and not layer.input_gradient:
+            raise ValueError("features requires a gradient, expected a constant: the combination "
+                             "has input_gradient=False")
+        with _bound(layer, arrays[1]):
+            state, saved = layer.forward(arrays[0], _constant(present, "present"))
+        ctx.layer, ctx.saved = layer, saved
+        ctx.save_for_backward(features, params,
+                              *((present,) if isinstance(present, torch.Tensor) else ()))
+        weights = None if saved.weights is None else torch.from_numpy(saved.weights)
+        if weights is not None:
+            ctx.mark_non_differentiable(weights)
+        return torch.from_numpy(state), weights
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, dstate, _):
+        params = np.ascontiguousarray(_array(ctx.saved_tensors[1], "params"))
+        with _bound(ctx.layer, params):
+            ctx.layer.grads[...] = 0
+            dfeatures = ctx.layer.backward(_array(dstate, "dstate"), ctx.saved)
+            dparams = ctx.layer.grads.copy()
+        return (None, None, torch.from_numpy(dfeatures) if ctx.needs_input_grad[2] else None,
+                torch.from_numpy(dparams) if ctx.needs_input_grad[3] else None)
 
 
 def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *,
@@ -233,3 +294,52 @@ def rotary(x: torch.Tensor, cosine: torch.Tensor | ArrayLike, sine: torch.Tensor
             [-0.3012,  1.3818]])
     """
     return _Rotary.apply(x, cosine, sine, inverse)
+
+
+def combination(layer: Combination, features: torch.Tensor, params: torch.Tensor,
+                present: torch.Tensor | ArrayLike | None = None, *, return_weights: bool = False
+                ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor | None]:
+    """Any combination of `gatelearn.wsa` on tensors; how it combines is documented there.
+
+    Parameters
+    ----------
+    layer : Combination
+        By itself, in no network. Its own parameters are from then on the memory of `params`.
+    features : Tensor, shape (B, D)
+        Embeddings of all models side by side. On the CPU, float32 or float64.
+    params : Tensor, shape (P,)
+        All parameters, flat: ``torch.nn.Parameter(torch.from_numpy(layer.params))`` of a layer that
+        was built.
+    present : Tensor or array_like of bool, shape (B, M), optional
+        A constant: which models a sample has; all by default.
+    return_weights : bool, default False
+        Whether to return the share of each model in the state too.
+
+    Returns
+    -------
+    state : Tensor, shape (B, R)
+        Has a gradient, once, with respect to `params`, and to `features` if the layer was made with
+        ``input_gradient=True``.
+    weights : Tensor, shape (B, M), or None
+        Only with `return_weights`; a constant. None where the combination weighs no models.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `attention` and the layer's ``forward``; if `params` has another size, or `features`
+        requires a gradient that the layer does not have.
+
+    Examples
+    --------
+    >>> from gatelearn import wsa
+    >>> layer = wsa.Mean({"state": 3, "objects": 2}, 4).build(seed=0)
+    >>> params = torch.nn.Parameter(torch.from_numpy(layer.params))
+    >>> state, weights = combination(layer, torch.ones(6, 5), params, return_weights=True)
+    >>> state.shape, weights[0]
+    (torch.Size([6, 4]), tensor([0.5000, 0.5000]))
+    >>> state.sum().backward()
+    >>> params.grad.shape
+    torch.Size([44])
+    """
+    state, weights = _Combination.apply(layer, present, features, params)
+    return (state, weights) if return_weights else state

@@ -61,6 +61,8 @@ class Linear(Layer):
         How `weight`, of shape (I, O), is drawn. ``'normal'`` has standard deviation 1 / sqrt(I).
     gain : float, default 1
         Multiplies the initial weights. 0.01 is usual for the last layer of a policy.
+    input_gradient : bool, default True
+        Whether `backward` returns the gradient of `x`. A first layer needs none.
 
     Examples
     --------
@@ -71,11 +73,12 @@ class Linear(Layer):
     """
 
     def __init__(self, inputs: int, outputs: int, bias: bool = True, *, init: str = "orthogonal",
-                 gain: float = 1.0):
+                 gain: float = 1.0, input_gradient: bool = True):
         if init not in ("orthogonal", "normal"):
             raise ValueError(f"init is {init!r}, expected 'orthogonal' or 'normal'")
         self.inputs, self.outputs, self.bias, self.init, self.gain = (
             inputs, outputs, bias, init, gain)
+        self.input_gradient = input_gradient
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         shapes: dict[str, tuple[int, ...]] = {"weight": (self.inputs, self.outputs)}
@@ -97,11 +100,11 @@ class Linear(Layer):
         _core.linear_forward(y, rows, weight, self.param.get("bias"), False)
         return y.reshape(*x.shape[:-1], self.outputs), rows
 
-    def backward(self, dy: NDArray, saved: NDArray) -> NDArray:
-        dx = np.empty_like(saved)
+    def backward(self, dy: NDArray, saved: NDArray) -> NDArray | None:
+        dx = np.empty_like(saved) if self.input_gradient else None
         _core.linear_backward(dx, self.grad["weight"], self.grad.get("bias"),
                               _rows(dy, self.outputs, "dy"), saved, self.param["weight"], False)
-        return dx.reshape(*dy.shape[:-1], self.inputs)
+        return None if dx is None else dx.reshape(*dy.shape[:-1], self.inputs)
 
 
 class LayerNorm(Layer):

@@ -38,6 +38,12 @@ from gatelearn.functional.categorical import (
     categorical_log_prob,
     categorical_sample,
 )
+from gatelearn.functional.combiner import (
+    CombinerParams,
+    CombinerTrace,
+    combine,
+    combine_backward,
+)
 from gatelearn.functional.conv import conv2d, conv2d_backward
 from gatelearn.functional.embedding import embedding, embedding_backward
 from gatelearn.functional.gaussian import (
@@ -89,6 +95,8 @@ from gatelearn.functional.recurrent import (
 )
 
 __all__ = [
+    "CombinerParams",
+    "CombinerTrace",
     "Window",
     "adamw_step",
     "additive_attention",
@@ -110,6 +118,8 @@ __all__ = [
     "categorical_kl_backward",
     "categorical_log_prob",
     "categorical_sample",
+    "combine",
+    "combine_backward",
     "conv2d",
     "conv2d_backward",
     "cross_entropy",

@@ -1,6 +1,7 @@
 """Layers and networks: parameters in one flat buffer, forward and backward side by side."""
 
 from gatelearn.nn.alignment import AdditiveAttention, DotAttention, MultiplicativeAttention
+from gatelearn.nn.atari import NatureCNN, Pixels
 from gatelearn.nn.attention import MultiHeadAttention
 from gatelearn.nn.base import Layer, Residual, Sequential, check_layer
 from gatelearn.nn.cache import KVCache
@@ -44,6 +45,8 @@ __all__ = [
     "MaxPool2d",
     "MultiHeadAttention",
     "MultiplicativeAttention",
+    "NatureCNN",
+    "Pixels",
     "ReLU",
     "Residual",
     "Sequential",

@@ -29,6 +29,9 @@ class Conv2d(Layer):
         Zeros around the image.
     bias : bool, default True
         Whether there is one; it starts at 0.
+    input_gradient : bool, default True
+        Whether `backward` returns the gradient of the images. The first layer of a network needs
+        none, and it costs as much as that of the weights.
     init : {'uniform', 'orthogonal'}, default 'uniform'
         How `weight`, of shape (O, C, K, L), is drawn: uniformly as [1]_ scales it, with standard
         deviation ``gain / sqrt(C * K * L)``, or with kernels that are orthogonal to each other.
@@ -50,14 +53,15 @@ class Conv2d(Layer):
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int | tuple[int, int], *,
                  stride: int | tuple[int, int] = 1, padding: int | tuple[int, int] = 0,
-                 bias: bool = True, init: str = "uniform", gain: float = math.sqrt(2)):
+                 bias: bool = True, input_gradient: bool = True, init: str = "uniform",
+                 gain: float = math.sqrt(2)):
         if init not in ("uniform", "orthogonal"):
             raise ValueError(f"init is {init!r}, expected 'uniform' or 'orthogonal'")
         self.in_channels, self.out_channels, self.bias = in_channels, out_channels, bias
         self.kernel_size = as_pair(kernel_size, "kernel_size", least=1)
         self.stride = as_pair(stride, "stride", least=1)
         self.padding = as_pair(padding, "padding", least=0)
-        self.init, self.gain = init, gain
+        self.input_gradient, self.init, self.gain = input_gradient, init, gain
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         shapes: dict[str, tuple[int, ...]] = {
@@ -87,8 +91,8 @@ class Conv2d(Layer):
         _core.conv2d_forward(x, weight, *self.stride, *self.padding, self.param.get("bias"), y)
         return y, x
 
-    def backward(self, dy: NDArray, saved: NDArray) -> NDArray:
-        dx = np.empty_like(saved)
+    def backward(self, dy: NDArray, saved: NDArray) -> NDArray | None:
+        dx = np.empty_like(saved) if self.input_gradient else None
         _core.conv2d_backward(saved, self.param["weight"], *self.stride, *self.padding,
                               np.ascontiguousarray(dy), dx, self.grad["weight"],
                               self.grad.get("bias"))

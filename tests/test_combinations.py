@@ -399,6 +399,15 @@ def test_messages_about_features_and_present(name):
         layer.forward(x, [[1, 1, 1], [0, 0, 0]])
 
 
+def test_a_base_class_says_what_is_missing():
+    for base, method in ((wsa.Combination(MODELS, 2), "forward"), (wsa.Combination(MODELS, 2),
+                                                                   "backward")):
+        with pytest.raises(TypeError, match=f"Combination defines no {method}"):
+            getattr(base, method)(np.zeros((1, 5), np.float32), None)
+    with pytest.raises(TypeError, match="PerModel defines no adapter"):
+        PerModel(MODELS, 2)
+
+
 def test_messages_about_models_that_must_be_there():
     x = np.zeros((2, 15), np.float32)
     layer = REGISTRY["DotProductAttention"]().build()

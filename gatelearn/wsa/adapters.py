@@ -39,7 +39,7 @@ class PerModel(Combination):
 
     def adapter(self, width: int, *, added: bool = False) -> nn.Layer:
         """Return a new layer for embeddings of a width; `added` says that others are there."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} defines no adapter")
 
     def children(self) -> dict[str, nn.Layer]:
         return {f"adapter.{name}": layer for name, layer in self.adapters.items()}

@@ -100,11 +100,11 @@ class Combination(nn.Layer):
         ValueError
             If a shape does not fit, or a sample has no model.
         """
-        raise NotImplementedError
+        return super().forward(features, present)
 
     def backward(self, dstate: NDArray, saved: Any) -> NDArray | None:
         """Add the gradients of the parameters; return that of the features, or None."""
-        raise NotImplementedError
+        return super().backward(dstate, saved)
 
     def add(self, name: str, width: int) -> None:
         """Add a model, whose columns come last; `rebuild` the network next.

@@ -16,7 +16,7 @@ import numpy as np
 from .._version import __version__
 from ..errors import UserError
 from .config import first_difference, read_config, to_json
-from .files import (
+from .._files import (
     TEMPORARY_SUFFIX,
     Checkpoint,
     atomic_write,

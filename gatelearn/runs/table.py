@@ -13,7 +13,7 @@ from typing import Any, overload
 import numpy as np
 
 from ..errors import UserError, require
-from .files import atomic_write
+from .._files import atomic_write
 
 
 class Table:

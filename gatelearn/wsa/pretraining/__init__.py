@@ -1,9 +1,16 @@
 """Encoders that the library trains itself, on frames of a random agent, and then freezes.
 
 `Frames` holds the frames and draws batches of them. `MODELS` names the models: of each its network,
-the settings of its training, its trainer and the encoder that it leaves.
+the settings of its training, its trainer and the encoder that it leaves, which `save_encoder` writes
+and `load_encoder` reads.
 """
 
+from gatelearn.wsa.pretraining.autoencoder import (
+    AutoencoderConfig,
+    AutoencoderNetwork,
+    AutoencoderTrainer,
+    StateEncoder,
+)
 from gatelearn.wsa.pretraining.base import (
     FrozenEncoder,
     Model,
@@ -11,9 +18,22 @@ from gatelearn.wsa.pretraining.base import (
     PretrainingNetwork,
     PretrainingTrainer,
 )
+from gatelearn.wsa.pretraining.contrastive import (
+    ContrastiveConfig,
+    ContrastiveEncoder,
+    ContrastiveNetwork,
+    ContrastiveTrainer,
+)
 from gatelearn.wsa.pretraining.frames import Frames
+from gatelearn.wsa.pretraining.storage import load_encoder, save_encoder
 
-MODELS: dict[str, Model] = {}
+MODELS: dict[str, Model] = {
+    "state": Model(AutoencoderNetwork, AutoencoderConfig, AutoencoderTrainer, StateEncoder),
+    "contrastive": Model(ContrastiveNetwork, ContrastiveConfig, ContrastiveTrainer,
+                         ContrastiveEncoder),
+}
 
-__all__ = ["MODELS", "Frames", "FrozenEncoder", "Model", "PretrainingConfig", "PretrainingNetwork",
-           "PretrainingTrainer"]
+__all__ = ["MODELS", "AutoencoderConfig", "AutoencoderNetwork", "AutoencoderTrainer",
+           "ContrastiveConfig", "ContrastiveEncoder", "ContrastiveNetwork", "ContrastiveTrainer",
+           "Frames", "FrozenEncoder", "Model", "PretrainingConfig", "PretrainingNetwork",
+           "PretrainingTrainer", "StateEncoder", "load_encoder", "save_encoder"]

@@ -163,6 +163,8 @@ class FrozenEncoder:
     centre : ndarray, shape (width,)
     scale : float
         What the centred features are multiplied by.
+    provenance : dict
+        Where it comes from, of one that was loaded.
     """
 
     model: ClassVar[str]
@@ -172,6 +174,7 @@ class FrozenEncoder:
         self.network, self.name, self.options = network, name or self.model, options
         self.width = self.size()
         self.centre, self.scale = np.zeros(self.width, np.float32), 1.0
+        self.provenance: dict[str, Any] = {}
 
     def size(self) -> int:
         """Return how many features there are."""
@@ -244,3 +247,8 @@ class Model(NamedTuple):
     config: type[PretrainingConfig]
     trainer: type[PretrainingTrainer]
     encoder: type[FrozenEncoder]
+
+
+def as_pixels(images: NDArray, dtype: np.dtype) -> NDArray:
+    """Return uint8 images in [0, 1]; others, which are there already, as they are."""
+    return np.multiply(images, 1 / 255, dtype=dtype) if images.dtype == np.uint8 else images

@@ -13,9 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from .._version import __version__
-from ..errors import UserError
-from .config import first_difference, read_config, to_json
 from .._files import (
     TEMPORARY_SUFFIX,
     Checkpoint,
@@ -24,6 +21,9 @@ from .._files import (
     read_header,
     save_arrays,
 )
+from .._version import __version__
+from ..errors import UserError
+from .config import first_difference, read_config, to_json
 from .metrics import Metrics, read_metrics
 from .table import Table
 

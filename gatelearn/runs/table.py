@@ -12,8 +12,8 @@ from typing import Any, overload
 
 import numpy as np
 
-from ..errors import UserError, require
 from .._files import atomic_write
+from ..errors import UserError, require
 
 
 class Table:

@@ -1,8 +1,8 @@
 """Encoders that the library trains itself, on frames of a random agent, and then freezes.
 
 `Frames` holds the frames and draws batches of them. `MODELS` names the models: of each its network,
-the settings of its training, its trainer and the encoder that it leaves, which `save_encoder` writes
-and `load_encoder` reads.
+the settings of its training, its trainer and the encoder that it leaves. `save_encoder` writes and
+`load_encoder` reads files of them.
 """
 
 from gatelearn.wsa.pretraining.autoencoder import (

@@ -64,13 +64,14 @@ class AutoencoderNetwork(PretrainingNetwork):
                 raise UserError(f"layers[{i}] has kernel size {kernel} and stride {stride}, which "
                                 f"leave a rest on a map of {shape[0]} x {shape[1]}")
             last = i + 1 == len(layers)
-            down += [nn.Conv2d(channels, wider, kernel, stride=stride)] + [nn.ReLU()] * (not last)
-            up = [nn.ConvTranspose2d(wider, channels, kernel, stride=stride)] + up
-            if i > 0:
-                up.insert(1, nn.ReLU())
+            down.append(nn.Conv2d(channels, wider, kernel, stride=stride))
+            up.append(nn.ConvTranspose2d(wider, channels, kernel, stride=stride))
+            if not last:
+                down.append(nn.ReLU())
+                up.append(nn.ReLU())
             channels, shape = wider, tuple((n - kernel) // stride + 1 for n in shape)
         self.code = (channels, *shape)
-        self.encoder, self.decoder = nn.Sequential(*down), nn.Sequential(*up)
+        self.encoder, self.decoder = nn.Sequential(*down), nn.Sequential(*reversed(up))
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         return {"background": self.size}

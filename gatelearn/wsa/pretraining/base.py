@@ -1,9 +1,10 @@
-"""What the pre-trained models have in common: how they train, and what is left once they are frozen.
+"""What pre-trained models have in common: how they train, and what is left when they are frozen.
 
 A file a model. Each holds a network, its settings, what trains it and the encoder that it leaves:
 
-- ``XNetwork(PretrainingNetwork)``, a layer. Its constructor takes JSON-like settings by keyword and
-  keeps them as ``self.settings``, so that a file can say how to make it again.
+- ``XNetwork(PretrainingNetwork)``, a layer. Its constructor takes JSON-like settings by keyword,
+  ``size=(H, W)`` of a frame among them, and keeps them as ``self.settings``, so that a file can say
+  how to make it again.
 - ``XConfig(PretrainingConfig)``, settings of the training.
 - ``XTrainer(PretrainingTrainer)``: ``draw`` takes a batch from frames, ``gradient`` sets the
   network's gradients to that of the whole loss. The rest, and resuming, is inherited.

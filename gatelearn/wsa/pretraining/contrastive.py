@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +91,7 @@ class ContrastiveNetwork(PretrainingNetwork):
         Parameters
         ----------
         earlier, later : ndarray, shape (N, depth, H, W)
-            uint8, or in [0, 1]. Each earlier moment is the wrong one for the other N - 1 later ones.
+            uint8, or in [0, 1]. An earlier moment is a wrong one for the other N - 1 later ones.
 
         Returns
         -------
@@ -129,8 +129,7 @@ class ContrastiveNetwork(PretrainingNetwork):
     def backward(self, dlosses: NDArray, saved: ContrastiveSaved) -> tuple[NDArray, NDArray]:
         convolved, head, of_global, of_local = saved.layers
         before = saved.before
-        (P, N, channels), dbefore = before.shape, np.zeros_like(before)
-        dasked = []
+        N, dbefore, dasked = before.shape[1], np.zeros_like(before), []
         for dloss, dscore, question in zip(dlosses, saved.dscores,
                                            (saved.asked, saved.asked_local), strict=True):
             dscore = dloss * dscore

@@ -129,7 +129,8 @@ class OnnxEncoder:
         fixed = self.shape[0]
         if fixed is None:
             return self._run(x)
-        parts = [self._run(_filled(x[at:at + fixed], fixed)) for at in range(0, len(x), fixed)]
+        parts = [self._run(_filled(x[at:at + fixed], fixed))
+                 for at in range(0, max(len(x), 1), fixed)]
         return np.concatenate(parts)[:len(x)]
 
     def _fitting(self, x: Any) -> NDArray:
@@ -150,7 +151,7 @@ class OnnxEncoder:
 
     def _run(self, x: NDArray) -> NDArray:
         y = self._session.run([self._output], {self._input: x})[0]
-        return y.reshape(len(y), -1) if y.ndim > 1 else y
+        return y.reshape(len(y), math.prod(y.shape[1:])) if y.ndim > 1 else y
 
 
 def _filled(x: NDArray, rows: int) -> NDArray:

@@ -76,4 +76,4 @@ class TorchEncoder:
             y = self.module(torch.from_numpy(x))
         if not isinstance(y, torch.Tensor):
             raise TypeError(f"encoder '{self.name}' returned {type(y).__name__}, expected a tensor")
-        return y.reshape(y.shape[0], -1).float().numpy() if y.ndim else y.numpy()
+        return (y.flatten(1) if y.ndim > 2 else y).float().numpy()

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Callable, Mapping
@@ -329,7 +330,7 @@ def _checked(embed: Callable, name: str, observations: Observations, width: int 
 
 def _rows_of(result: Any) -> NDArray:
     result = np.asarray(result)
-    return result if result.ndim < 3 else result.reshape(len(result), -1)
+    return result if result.ndim < 3 else result.reshape(len(result), math.prod(result.shape[1:]))
 
 
 def _count(observations: Observations) -> int:

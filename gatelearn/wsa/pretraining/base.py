@@ -8,8 +8,9 @@ A file a model. Each holds a network, its settings, what trains it and the encod
 - ``XConfig(PretrainingConfig)``, settings of the training.
 - ``XTrainer(PretrainingTrainer)``: ``draw`` takes a batch from frames, ``gradient`` sets the
   network's gradients to that of the whole loss. The rest, and resuming, is inherited.
-- ``XEncoder(FrozenEncoder)``: ``features`` maps observations to numbers by the network; the
-  constructor's options, JSON-like, say which ones.
+- ``XEncoder(FrozenEncoder)``: ``features`` maps observations to numbers by the network; options of
+  the constructor, JSON-like, say which ones. Where the network sees single frames, the encoder may
+  apply it to several of a stack, so that an embedding tells how things move.
 
 The models' names and classes stand in `gatelearn.wsa.pretraining.MODELS`.
 """
@@ -160,6 +161,8 @@ class FrozenEncoder:
     name : str
     width : int
         Numbers an embedding.
+    depth : int
+        How many frames of a stack it sees, the newest ones.
     options : dict
     centre : ndarray, shape (width,)
     scale : float
@@ -173,13 +176,17 @@ class FrozenEncoder:
 
     def __init__(self, network: PretrainingNetwork, *, name: str | None = None, **options: Any):
         self.network, self.name, self.options = network, name or self.model, options
-        self.width = self.size()
+        self.width, self.depth = self.size(), self.frames_seen()
         self.centre, self.scale = np.zeros(self.width, np.float32), 1.0
         self.provenance: dict[str, Any] = {}
 
     def size(self) -> int:
         """Return how many features there are."""
         raise TypeError(f"{type(self).__name__} defines no size")
+
+    def frames_seen(self) -> int:
+        """Return how many frames it sees; those of the network unless a subclass says otherwise."""
+        return self.network.depth
 
     def features(self, observations: NDArray[np.uint8]) -> NDArray:
         """Return features (N, size) of observations (N, depth, H, W)."""
@@ -203,7 +210,7 @@ class FrozenEncoder:
         FrozenEncoder
         """
         encoder = cls(network.copy(), name=name, **options)
-        stacks = frames.spread(1024, network.depth)
+        stacks = frames.spread(1024, encoder.depth)
         parts = [encoder.features(stacks[at:at + 64]) for at in range(0, len(stacks), 64)]
         features = np.concatenate(parts).astype(np.float64)
         encoder.centre = features.mean(0).astype(np.float32)
@@ -217,7 +224,7 @@ class FrozenEncoder:
         Parameters
         ----------
         observations : ndarray of uint8, shape (N, T, H, W)
-            Stacks of frames, the newest last; of T the network sees the last `depth` ones.
+            Stacks of frames, the newest last.
 
         Returns
         -------
@@ -230,7 +237,7 @@ class FrozenEncoder:
         ValueError
             If it has another shape.
         """
-        depth = self.network.depth
+        depth = self.depth
         if not isinstance(observations, np.ndarray) or observations.dtype != np.uint8:
             has = getattr(observations, "dtype", type(observations).__name__)
             raise TypeError(f"encoder '{self.name}': observations has dtype {has}, expected uint8")

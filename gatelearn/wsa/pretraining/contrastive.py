@@ -24,7 +24,7 @@ from gatelearn.wsa.pretraining.frames import Frames
 
 
 class ContrastiveNetwork(PretrainingNetwork):
-    """An encoder of stacks of frames and the two scores of ST-DIM [1]_.
+    """An encoder of a moment, a frame or a stack of them, and the two scores of ST-DIM [1]_.
 
     The encoder is convolutions to a local map ``c`` with a feature vector at each of its P places,
     and a linear layer from all of them to the global features ``g``. Of a moment and an earlier one
@@ -37,11 +37,11 @@ class ContrastiveNetwork(PretrainingNetwork):
     ----------
     size : pair of int, default (84, 84)
         Height and width of a frame.
-    depth : int, default 4
-        Frames of a stack.
+    depth : int, default 1
+        Frames of a moment.
     layers : sequence of tuple of int
         Channels, kernel size and stride of each convolution.
-    width : int, default 512
+    width : int, default 256
         Of the global features.
 
     References
@@ -52,13 +52,13 @@ class ContrastiveNetwork(PretrainingNetwork):
     Examples
     --------
     >>> network = ContrastiveNetwork().build(seed=0)
-    >>> network.encode(np.zeros((2, 4, 84, 84), np.uint8)).shape
-    (2, 512)
+    >>> network.encode(np.zeros((2, 1, 84, 84), np.uint8)).shape
+    (2, 256)
     """
 
-    def __init__(self, size: Sequence[int] = (84, 84), depth: int = 4,
+    def __init__(self, size: Sequence[int] = (84, 84), depth: int = 1,
                  layers: Sequence[Sequence[int]] = ((32, 8, 4), (64, 4, 2), (64, 3, 1)),
-                 width: int = 512):
+                 width: int = 256):
         self.settings = {"size": list(size), "depth": depth, "layers": [list(x) for x in layers],
                          "width": width}
         self.depth, self.size, self.width = depth, tuple(size), width
@@ -163,11 +163,11 @@ class ContrastiveConfig(PretrainingConfig):
 
     batch: int = 64
     """Pairs of moments an update: each has the others' as wrong answers."""
-    lr: float = 5e-4
+    lr: float = 1.5e-3
     """Highest learning rate."""
-    apart: int = 4
-    """Frames from a moment to the later one. Stacks must not share frames, which would tell them
-    apart without any understanding: at least the network's depth."""
+    apart: int = 1
+    """Frames from a moment to the later one. Stacks must not share frames, by which they could be
+    matched without any understanding: at least the network's depth."""
 
     def __post_init__(self):
         super().__post_init__()
@@ -242,19 +242,38 @@ class ContrastiveTrainer(PretrainingTrainer):
 
 
 class ContrastiveEncoder(FrozenEncoder):
-    """The global features of a `ContrastiveNetwork`.
+    """The global features of a `ContrastiveNetwork` of each of the newest frames.
+
+    Parameters
+    ----------
+    network : ContrastiveNetwork
+    name : str, optional
+    frames : int, default 4
+        How many times the network looks: at the newest stack of its depth, at the one a frame
+        before, and so on. One frame does not tell where things go.
 
     Examples
     --------
     >>> encoder = ContrastiveEncoder(ContrastiveNetwork().build(seed=0))
     >>> encoder.name, encoder.embed(np.zeros((2, 4, 84, 84), np.uint8)).shape
-    ('contrastive', (2, 512))
+    ('contrastive', (2, 1024))
     """
 
     model = "contrastive"
+    network: ContrastiveNetwork
+
+    def __init__(self, network: ContrastiveNetwork, *, name: str | None = None, frames: int = 4):
+        if frames < 1:
+            raise UserError(f"frames is {frames}, expected at least 1")
+        super().__init__(network, name=name, frames=frames)
 
     def size(self) -> int:
-        return self.network.width
+        return self.options["frames"] * self.network.width
+
+    def frames_seen(self) -> int:
+        return self.network.depth + self.options["frames"] - 1
 
     def features(self, observations: NDArray) -> NDArray:
-        return self.network.encode(observations)
+        depth, frames = self.network.depth, self.options["frames"]
+        looks = np.stack([observations[:, t:t + depth] for t in range(frames)], 1)
+        return self.network.encode(looks.reshape(-1, *looks.shape[2:])).reshape(-1, self.width)

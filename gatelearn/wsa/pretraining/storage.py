@@ -47,7 +47,7 @@ def save_encoder(path: str | Path, encoder: FrozenEncoder, provenance: Mapping[s
     >>> save_encoder(path, encoder, {"game": "Pong", "seed": 0})
     >>> loaded = load_encoder(path)
     >>> loaded.name, loaded.width, loaded.provenance["game"]
-    ('contrastive', 512, 'Pong')
+    ('contrastive', 1024, 'Pong')
     """
     path = Path(path)
     if path.suffix != ".safetensors":

@@ -1,6 +1,8 @@
 """Encoders: whatever made the model, checked, in batches, side by side."""
 
 import pickle
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -273,3 +275,13 @@ class TestOnnx:
             as_encoder(tmp_path / "broken.onnx")
         with pytest.raises(ValueError, match="name is '1st', expected letters"):
             as_encoder(graph(name="1st.onnx"))
+
+
+def test_a_missing_onnx_runtime_is_named(tmp_path):
+    (tmp_path / "g.onnx").write_bytes(b"")
+    code = ("import sys; sys.modules['onnxruntime'] = None\n"
+            "from gatelearn.wsa.encoders import as_encoder\n"
+            f"as_encoder({str(tmp_path / 'g.onnx')!r})")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stderr.splitlines()[-1] == ("gatelearn.errors.MissingPackageError: onnxruntime is "
+                                            "not installed: pip install 'gatelearn[onnx]'")

@@ -87,6 +87,7 @@ from gatelearn.functional.recurrent import (
     rnn,
     rnn_backward,
 )
+from gatelearn.functional.warp import warp, warp_backward
 
 __all__ = [
     "Window",
@@ -161,4 +162,6 @@ __all__ = [
     "softmax_backward",
     "tanh",
     "tanh_backward",
+    "warp",
+    "warp_backward",
 ]

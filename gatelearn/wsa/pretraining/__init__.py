@@ -25,15 +25,33 @@ from gatelearn.wsa.pretraining.contrastive import (
     ContrastiveTrainer,
 )
 from gatelearn.wsa.pretraining.frames import Frames
+from gatelearn.wsa.pretraining.keypoints import (
+    KeypointsConfig,
+    KeypointsEncoder,
+    KeypointsNetwork,
+    KeypointsTrainer,
+)
+from gatelearn.wsa.pretraining.segmentation import (
+    SegmentationConfig,
+    SegmentationEncoder,
+    SegmentationNetwork,
+    SegmentationTrainer,
+)
 from gatelearn.wsa.pretraining.storage import load_encoder, save_encoder
 
 MODELS: dict[str, Model] = {
     "state": Model(AutoencoderNetwork, AutoencoderConfig, AutoencoderTrainer, StateEncoder),
     "contrastive": Model(ContrastiveNetwork, ContrastiveConfig, ContrastiveTrainer,
                          ContrastiveEncoder),
+    "keypoints": Model(KeypointsNetwork, KeypointsConfig, KeypointsTrainer, KeypointsEncoder),
+    "segmentation": Model(SegmentationNetwork, SegmentationConfig, SegmentationTrainer,
+                          SegmentationEncoder),
 }
 
 __all__ = ["MODELS", "AutoencoderConfig", "AutoencoderNetwork", "AutoencoderTrainer",
            "ContrastiveConfig", "ContrastiveEncoder", "ContrastiveNetwork", "ContrastiveTrainer",
-           "Frames", "FrozenEncoder", "Model", "PretrainingConfig", "PretrainingNetwork",
-           "PretrainingTrainer", "StateEncoder", "load_encoder", "save_encoder"]
+           "Frames", "FrozenEncoder", "KeypointsConfig", "KeypointsEncoder", "KeypointsNetwork",
+           "KeypointsTrainer", "Model", "PretrainingConfig", "PretrainingNetwork",
+           "PretrainingTrainer", "SegmentationConfig", "SegmentationEncoder",
+           "SegmentationNetwork", "SegmentationTrainer", "StateEncoder", "load_encoder",
+           "save_encoder"]

@@ -71,6 +71,8 @@ REGISTRY = {
     "Conv2d-pointwise": lambda: (nn.Conv2d(3, 2, 1), normal(2, 3, 4, 5)),
     "MaxPool2d": lambda: (nn.MaxPool2d(2), normal(2, 3, 4, 7)),
     "MaxPool2d-overlapping": lambda: (nn.MaxPool2d((3, 2), (2, 1), 1), normal(2, 3, 5, 4)),
+    "Upsample2d": lambda: (nn.Upsample2d(), normal(2, 3, 2, 5)),
+    "Upsample2d-3": lambda: (nn.Upsample2d(3), normal(1, 2, 3, 2)),
     "Flatten": lambda: (nn.Flatten(), normal(2, 3, 4)),
     "Sequential-images": lambda: (
         nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),

@@ -51,5 +51,6 @@ extern PyMethodDef glpy_plackett_luce_methods[];
 extern PyMethodDef glpy_position_methods[];
 extern PyMethodDef glpy_ppo_methods[];
 extern PyMethodDef glpy_recurrent_methods[];
+extern PyMethodDef glpy_warp_methods[];
 
 #endif

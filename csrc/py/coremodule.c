@@ -118,6 +118,7 @@ static int core_exec(PyObject *mod) {
         glpy_position_methods,
         glpy_ppo_methods,
         glpy_recurrent_methods,
+        glpy_warp_methods,
     };
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         if (PyModule_AddFunctions(mod, tables[i]) < 0) return -1;

@@ -32,6 +32,7 @@
 #include "../core/optim.h"
 #include "../core/position.h"
 #include "../core/recurrent.h"
+#include "../core/warp.h"
 
 enum { CALLERS = 4, TURNS = 4, NTH = 3, ARENA = 1 << 21, GAP = 32 };
 
@@ -345,6 +346,13 @@ static void run_glimpse(arena *m, int nth) {
     release(work, bytes);
 }
 
+static void run_warp(arena *m, int nth) {
+    enum { B = 9, C = 2, H = 11, W = 14 };
+    float *image = draw(m, B*C*H*W), *flow = draw(m, 2*B*H*W), *y = take(m, B*C*H*W);
+    gl_warp_forward_f32(y, image, flow, B, C, H, W, nth);
+    gl_warp_backward_f32(take(m, B*C*H*W), take(m, 2*B*H*W), y, image, flow, B, C, H, W, nth);
+}
+
 // A step of training by policy gradient; the first draw is refused, from several tasks at once.
 static void run_policy(arena *m, int nth) {
     enum { B = 3000, K = 9, P = 40000 };
@@ -391,6 +399,7 @@ static void run_all(float *memory, int nth) {
     run_images(&m, nth);
     run_loss(&m, nth);
     run_glimpse(&m, nth);
+    run_warp(&m, nth);
     run_policy(&m, nth);
 #ifdef GL_ASAN
     ASAN_UNPOISON_MEMORY_REGION(memory, ARENA * sizeof(float));

@@ -1,4 +1,4 @@
-"""The ``gatelearn`` command: run a study, sweep its settings, show how the library was built."""
+"""The ``gatelearn`` command: run a study, sweep its settings, pre-train encoders, show build."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from gatelearn.errors import MissingPackageError, UserError, suggest
 _USAGE = """\
 usage: gatelearn run STUDY [options]    run a study; `gatelearn run STUDY --help` lists its options
        gatelearn sweep STUDY [options]  search its settings; --help likewise
+       gatelearn pretrain atari [...]   train encoders on frames of a game; --help likewise
        gatelearn config                 show how the library was built and what it runs on
        gatelearn --version
 """
@@ -78,10 +79,17 @@ def _command(argv: list[str]) -> int:
             from gatelearn.cli.sweep import sweep
 
             return sweep(name, options)
+        case ["pretrain", source, *options] if not source.startswith("-"):
+            from gatelearn.cli.pretrain import pretrain
+
+            return pretrain(source, options)
+        case ["pretrain", *rest]:
+            print(_USAGE, end="", file=sys.stdout if rest else sys.stderr)
+            return 0 if rest else 2
         case ["config" | "--version", extra, *_]:
             raise UserError(f"unexpected argument '{extra}' after '{argv[0]}'")
         case [word, *_]:
-            known = ["run", "sweep", "config", "--version", "--help"]
+            known = ["run", "sweep", "pretrain", "config", "--version", "--help"]
             raise UserError(f"unknown command '{word}'{suggest(word, known)}")
     return 0
 

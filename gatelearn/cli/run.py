@@ -31,12 +31,7 @@ def run(name: str, argv: list[str]) -> int:
     else:
         default = study.Config.preset(preset or "default")
     options, config = parse(f"gatelearn run {name}", first_line(study), _options(), default, argv)
-    if options.threads is not None:
-        if options.threads < 1:
-            raise UserError(f"--threads is {options.threads}, expected at least 1")
-        from gatelearn import set_num_threads
-
-        set_num_threads(options.threads)
+    use_threads(options.threads)
     if not options.quiet:
         print(f"run folder: {out}", file=sys.stderr)
     try:
@@ -47,8 +42,19 @@ def run(name: str, argv: list[str]) -> int:
         command = shlex.join(["gatelearn", "run", name, "--resume", str(out)])
         print(f"\nstopped; continue with: {command}", file=sys.stderr)
         return 130
-    _print_result(result, out)
+    print_result(result, out)
     return 0
+
+
+def use_threads(threads: int | None) -> None:
+    """Set the number of threads that --threads asks for, if it does."""
+    if threads is None:
+        return
+    if threads < 1:
+        raise UserError(f"--threads is {threads}, expected at least 1")
+    from gatelearn import set_num_threads
+
+    set_num_threads(threads)
 
 
 def _options() -> dict[str, tuple[Any, Any]]:
@@ -82,7 +88,8 @@ def print_table(table: Table) -> None:
         print(table)
 
 
-def _print_result(result: Any, out: Path) -> None:
+def print_result(result: Any, out: Path) -> None:
+    """Print the table of a run, its notes, and where its files are."""
     # every task is in the file; the screen shows what they come to
     table = result.table
     if "task" in table.columns:

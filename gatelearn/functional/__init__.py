@@ -93,6 +93,7 @@ from gatelearn.functional.recurrent import (
     rnn,
     rnn_backward,
 )
+from gatelearn.functional.warp import warp, warp_backward
 
 __all__ = [
     "CombinerParams",
@@ -171,4 +172,6 @@ __all__ = [
     "softmax_backward",
     "tanh",
     "tanh_backward",
+    "warp",
+    "warp_backward",
 ]

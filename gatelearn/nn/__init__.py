@@ -21,6 +21,7 @@ from gatelearn.nn.optim import AdamW, cosine_schedule, matrices_only
 from gatelearn.nn.positions import LearnedPositions, SinusoidalPositions
 from gatelearn.nn.recurrent import GRU, LSTM, RNN, Bidirectional
 from gatelearn.nn.transformer import Block, Transformer
+from gatelearn.nn.upsampling import Upsample2d
 
 __all__ = [
     "GELU",
@@ -54,6 +55,7 @@ __all__ = [
     "SinusoidalPositions",
     "Tanh",
     "Transformer",
+    "Upsample2d",
     "check_layer",
     "cosine_schedule",
     "matrices_only",

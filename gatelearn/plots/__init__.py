@@ -7,6 +7,7 @@ window, no change of backend. In a notebook a figure shows itself; `save` writes
 from gatelearn.plots.attempts import reward_by_attempt
 from gatelearn.plots.captions import attention_maps, caption_scores
 from gatelearn.plots.curves import learning_curves
+from gatelearn.plots.encoders import pretraining_curves, reconstructions
 from gatelearn.plots.figure import save
 from gatelearn.plots.gates import gate_map, score_vs_open
 from gatelearn.plots.glimpses import error_by_glimpses, glimpse_paths, save_gif
@@ -15,5 +16,5 @@ from gatelearn.plots.speed import scaling
 from gatelearn.plots.sweeps import sweep
 
 __all__ = ["attention_maps", "caption_scores", "error_by_glimpses", "estimators", "gate_map",
-           "glimpse_paths", "learning_curves", "reward_by_attempt", "save", "save_gif", "scaling",
-           "score_vs_open", "sweep"]
+           "glimpse_paths", "learning_curves", "pretraining_curves", "reconstructions",
+           "reward_by_attempt", "save", "save_gif", "scaling", "score_vs_open", "sweep"]

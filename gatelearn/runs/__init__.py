@@ -8,8 +8,8 @@ scores.
 
 from __future__ import annotations
 
+from .._files import Checkpoint, atomic_write
 from .config import load_config
-from .files import Checkpoint, atomic_write
 from .folder import RunFolder, next_folder, run_numbers
 from .intervals import bootstrap_interval, score_interval, seed_interval
 from .progress import Progress, StageProgress, StopFlag, stop_on_signal

@@ -13,10 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .._version import __version__
-from ..errors import UserError
-from .config import first_difference, read_config, to_json
-from .files import (
+from .._files import (
     TEMPORARY_SUFFIX,
     Checkpoint,
     atomic_write,
@@ -24,6 +21,9 @@ from .files import (
     read_header,
     save_arrays,
 )
+from .._version import __version__
+from ..errors import UserError
+from .config import first_difference, read_config, to_json
 from .metrics import Metrics, read_metrics
 from .table import Table
 

@@ -12,8 +12,8 @@ from typing import Any, overload
 
 import numpy as np
 
+from .._files import atomic_write
 from ..errors import UserError, require
-from .files import atomic_write
 
 
 class Table:

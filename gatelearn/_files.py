@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..errors import UserError, require
+from gatelearn.errors import UserError, require
 
 TEMPORARY_SUFFIX = ".gatelearn-tmp"
 

@@ -1,13 +1,11 @@
 """The study of attention bias: what it writes, that it repeats, resumes and refuses."""
 
-import subprocess
-import sys
-import time
+import signal
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from study_runs import results
+from study_runs import check_resumes, results
 
 import gatelearn as gl
 from gatelearn.errors import UserError
@@ -79,35 +77,17 @@ def test_several_seeds_a_ranking_and_a_joint_backbone(tmp_path):
     assert not result.table.where(method="gradient-bias")
 
 
-def start(path, *options):
-    settings = ["--backbone.width", "16", "--backbone.layers", "2", "--backbone.heads", "2",
-                "--backbone.hidden", "16", "--backbone.steps", "6", "--backbone.batch", "4",
-                "--updates", "3", "--texts", "3", "--samples", "2", "--hidden", "8",
-                "--penalties", "0.1", "0.2", "--gradient-penalties", "0.1", "0.2",
-                "--test-texts", "3", "--validation-texts", "2", "--timing-rounds", "1",
-                "--vocabulary", "512"]
-    return subprocess.Popen([sys.executable, "-m", "gatelearn", "run", "attention-bias", "--out",
-                             str(path), *settings, *options], stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True, cwd=path.parent)
+# the same as tiny()
+OPTIONS = {"backbone.width": 16, "backbone.layers": 2, "backbone.heads": 2,
+           "backbone.hidden": 16, "backbone.steps": 6, "backbone.batch": 4,
+           "updates": 3, "texts": 3, "samples": 2, "hidden": 8, "penalties": (0.1, 0.2),
+           "gradient_penalties": (0.1, 0.2), "test_texts": 3, "validation_texts": 2,
+           "timing_rounds": 1, "vocabulary": 512}
 
 
 @pytest.mark.parametrize("stage", ["backbone", "rl-bias-1"])
 def test_a_killed_run_resumes_to_the_same_bits(finished, tmp_path, stage):
-    path = tmp_path / "run"
-    process = start(path)
-    seen = path / "stages" / "seed-0" / f"{stage}.safetensors"
-    deadline = time.monotonic() + 60
-    while not seen.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.kill()
-    process.communicate(timeout=60)
-    if process.returncode == 0:
-        pytest.skip("the run was faster than the signal")
-    again = start(path, "--resume")
-    _, errors = again.communicate(timeout=120)
-    assert again.returncode == 0, errors
-    assert "already done" in errors
-    assert results(path) == results(finished[0])
+    check_resumes("attention-bias", OPTIONS, tmp_path / "run", stage, signal.SIGKILL, finished[0])
 
 
 @pytest.mark.parametrize("change, message", [

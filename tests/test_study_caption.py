@@ -2,14 +2,11 @@
 
 import json
 import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from study_runs import results
+from study_runs import check_resumes, results
 
 import gatelearn as gl
 from gatelearn.errors import UserError
@@ -110,32 +107,9 @@ def test_one_method_with_several_rates_and_seeds(tmp_path):
     assert stages == {f"seed-{n}/{s}" for n in (3, 4) for s in ("encoder", "mixed-0", "mixed-1")}
 
 
-def start(path, *options):
-    settings = [word for name, value in SETTINGS.items()
-                for word in (f"--{name.replace('_', '-')}", str(value))]
-    return subprocess.Popen([sys.executable, "-m", "gatelearn", "run", "caption", "--out",
-                             str(path), *settings, *options], stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True, cwd=path.parent)
-
-
 @pytest.mark.parametrize("how, stage", [(signal.SIGINT, "soft-0"), (signal.SIGKILL, "hard-0")])
 def test_a_stopped_run_resumes_to_the_same_bits(finished, tmp_path, how, stage):
-    path = tmp_path / "run"
-    process = start(path)
-    seen = path / "stages" / "seed-0" / f"{stage}.safetensors"
-    deadline = time.monotonic() + 60
-    while not seen.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.002)
-    process.send_signal(how)
-    _, errors = process.communicate(timeout=60)
-    if process.returncode == 0:
-        pytest.skip("the run was faster than the signal")
-    assert process.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL), errors
-    again = start(path, "--resume")
-    _, errors = again.communicate(timeout=120)
-    assert again.returncode == 0, errors
-    assert "already done" in errors
-    assert results(path) == results(finished[0])
+    check_resumes("caption", SETTINGS, tmp_path / "run", stage, how, finished[0])
 
 
 class Says:

@@ -5,12 +5,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from study_runs import results
+from study_runs import check_resumes, results
 
 import gatelearn as gl
 from gatelearn.errors import UserError
@@ -124,41 +123,19 @@ def test_several_seeds_give_intervals_over_seeds(tmp_path):
     assert row["score_lo"] <= min(means) and row["score_hi"] >= max(means)
 
 
-def start(path, *options):
-    settings = ["--backbone.width", "16", "--backbone.layers", "2", "--backbone.heads", "2",
-                "--backbone.hidden", "16", "--backbone.steps", "6", "--backbone.batch", "4",
-                "--gates.updates", "3", "--gates.texts", "3", "--gates.samples", "2",
-                "--gates.penalties", "0.1", "0.2", "--gates.sigmoid-penalties", "0.1", "0.2",
-                "--test-texts", "3", "--validation-texts", "2", "--timing-rounds", "2",
-                "--vocabulary", "512"]
-    return subprocess.Popen([sys.executable, "-m", "gatelearn", "run", "gating", "--out", str(path),
-                             *settings, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            text=True, cwd=path.parent)
+# the same as tiny()
+OPTIONS = {"backbone.width": 16, "backbone.layers": 2, "backbone.heads": 2,
+           "backbone.hidden": 16, "backbone.steps": 6, "backbone.batch": 4,
+           "gates.updates": 3, "gates.texts": 3, "gates.samples": 2, "gates.penalties": (0.1, 0.2),
+           "gates.sigmoid_penalties": (0.1, 0.2), "test_texts": 3, "validation_texts": 2,
+           "timing_rounds": 2, "vocabulary": 512}
 
 
 @pytest.mark.parametrize("how, stage", [(signal.SIGINT, "one-shot-0"),
                                         (signal.SIGKILL, "static-rl-1"),
                                         (signal.SIGKILL, "backbone")])
 def test_a_stopped_run_resumes_to_the_same_bits(finished, tmp_path, how, stage):
-    path = tmp_path / "run"
-    process = start(path)
-    # the stage before has ended, this one may be anywhere
-    seen = path / "stages" / "seed-0" / f"{stage}.safetensors"
-    deadline = time.monotonic() + 60
-    while not seen.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.send_signal(how)
-    _, errors = process.communicate(timeout=60)
-    if process.returncode == 0:
-        pytest.skip("the run was faster than the signal")
-    assert process.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL), errors
-    if how == signal.SIGINT:
-        assert f"--resume {path}" in errors and "Traceback" not in errors
-    again = start(path, "--resume")
-    _, errors = again.communicate(timeout=120)
-    assert again.returncode == 0, errors
-    assert "already done" in errors
-    assert results(path) == results(finished[0])
+    check_resumes("gating", OPTIONS, tmp_path / "run", stage, how, finished[0])
 
 
 def test_own_text(tmp_path):

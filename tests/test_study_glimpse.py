@@ -4,12 +4,11 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from study_runs import results
+from study_runs import check_resumes, results
 
 import gatelearn as gl
 from gatelearn.errors import UserError
@@ -115,36 +114,10 @@ def test_several_seeds_give_intervals_over_seeds(tmp_path):
     assert row["error_lo"] <= min(means) and row["error_hi"] >= max(means)
 
 
-def start(path, *options):
-    settings = []
-    for name, value in TINY.items():
-        values = value if isinstance(value, tuple) else (value,)
-        settings += ["--" + name.replace("_", "-"), *map(str, values)]
-    return subprocess.Popen([sys.executable, "-m", "gatelearn", "run", "glimpse", "--out",
-                             str(path), *settings, *options], stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True, cwd=path.parent)
-
-
 @pytest.mark.parametrize("stage", ["native/learned-0", "cluttered-60/random-1",
                                    "cluttered-60/convolution-0"])
 def test_a_killed_run_resumes_to_the_same_bits(finished, tmp_path, stage):
-    pytest.importorskip("tyro")
-    path = tmp_path / "run"
-    process = start(path)
-    # the stage has ended, the next may be anywhere
-    seen = path / "stages" / "seed-0" / f"{stage}.safetensors"
-    deadline = time.monotonic() + 120
-    while not seen.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    _, errors = process.communicate(timeout=60)
-    if process.returncode == 0:
-        pytest.skip("the run was faster than the signal")
-    assert process.returncode == -signal.SIGKILL, errors
-    again = start(path, "--resume")
-    _, errors = again.communicate(timeout=240)
-    assert again.returncode == 0 and "already done" in errors, errors
-    assert results(path) == results(finished[0])
+    check_resumes("glimpse", TINY, tmp_path / "run", stage, signal.SIGKILL, finished[0])
 
 
 @pytest.mark.parametrize("kind", ["learned", "random", "dense"])

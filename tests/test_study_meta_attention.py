@@ -1,13 +1,10 @@
 """The study of meta-learned attention: what it writes, that it repeats, resumes and refuses."""
 
-import subprocess
-import sys
-import time
-from dataclasses import replace
+import signal
 
 import numpy as np
 import pytest
-from study_runs import results
+from study_runs import check_resumes, results
 
 import gatelearn as gl
 from gatelearn import plots
@@ -19,12 +16,13 @@ from gatelearn.tasks import TaskBatch
 pytest.importorskip("safetensors")
 pytest.importorskip("matplotlib")
 
+SETTINGS = {"seeds": 1, "vocabulary": 512, "updates": 3, "tasks": 3, "samples": 2, "hidden": 4,
+            "attempts": 4, "lrs": (0.01, 0.02), "ucb_widths": (0.0, 0.1),
+            "thompson_strengths": (1.0, 2.0), "test_tasks": 20, "validation_tasks": 5}
+
 
 def tiny(**changes):
-    return replace(Config(
-        seeds=1, vocabulary=512, updates=3, tasks=3, samples=2, hidden=4, attempts=4,
-        lrs=(0.01, 0.02), ucb_widths=(0.0, 0.1), thompson_strengths=(1.0, 2.0), test_tasks=20,
-        validation_tasks=5), **changes)
+    return Config(**SETTINGS | changes)
 
 
 @pytest.fixture(scope="module")
@@ -64,33 +62,9 @@ def test_several_seeds_give_intervals_over_seeds(tmp_path):
     assert row["reward_lo"] <= min(means) and row["reward_hi"] >= max(means)
 
 
-def start(path, *options):
-    settings = ["--seeds", "1", "--vocabulary", "512", "--updates", "3", "--tasks", "3",
-                "--samples", "2", "--hidden", "4", "--attempts", "4", "--lrs", "0.01", "0.02",
-                "--ucb-widths", "0", "0.1", "--thompson-strengths", "1", "2", "--test-tasks", "20",
-                "--validation-tasks", "5"]
-    return subprocess.Popen([sys.executable, "-m", "gatelearn", "run", "meta-attention", "--out",
-                             str(path), *settings, *options], stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True, cwd=path.parent)
-
-
 @pytest.mark.parametrize("stage", ["meta-0", "memoryless-1"])
 def test_a_killed_run_resumes_to_the_same_bits(finished, tmp_path, stage):
-    path = tmp_path / "run"
-    process = start(path)
-    seen = path / "stages" / "seed-0" / f"{stage}.safetensors"
-    deadline = time.monotonic() + 60
-    while not seen.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.kill()
-    process.communicate(timeout=60)
-    if process.returncode == 0:
-        pytest.skip("the run was faster than the signal")
-    again = start(path, "--resume")
-    _, errors = again.communicate(timeout=120)
-    assert again.returncode == 0, errors
-    assert "already done" in errors
-    assert results(path) == results(finished[0])
+    check_resumes("meta-attention", SETTINGS, tmp_path / "run", stage, signal.SIGKILL, finished[0])
 
 
 @pytest.mark.parametrize("change, message", [

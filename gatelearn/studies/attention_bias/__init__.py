@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -21,15 +21,6 @@ from gatelearn.errors import UserError
 from gatelearn.gating import answer_scores
 from gatelearn.hard import BiasByGradient, BiasByReward, BiasPredictor, BiasTrainerConfig
 from gatelearn.nn import Transformer
-from gatelearn.runs import (
-    Progress,
-    RunFolder,
-    StopFlag,
-    measure_stage,
-    next_folder,
-    stop_on_signal,
-    train_stage,
-)
 from gatelearn.studies.attention_bias.config import Config
 from gatelearn.studies.attention_bias.methods import (
     Full,
@@ -42,42 +33,22 @@ from gatelearn.studies.attention_bias.methods import (
 from gatelearn.studies.attention_bias.report import AttentionBiasResult, evaluate, measure
 from gatelearn.studies.backbone import BackboneTrainer, draw_texts, load_tasks, make_net
 from gatelearn.studies.result import Objective
+from gatelearn.studies.runner import Part, Run, each_seed, seeds_of, start_run
 from gatelearn.tasks import TextTasks
 
 __all__ = ["AttentionBiasResult", "Config", "run"]
 
 OBJECTIVE = Objective("rl-bias.score_change", "maximize")
 
-# what a stage's generator is seeded with beside the run's seed: stages never share draws
-STREAM = {"backbone": 0, "reward": 1, "gradient": 2, "random": 3}
-
 
 def run(config: Config | None = None, *, out: str | Path | None = None, resume: bool = False,
         progress: bool = True) -> AttentionBiasResult:
-    """Run the study.
-
-    Parameters
-    ----------
-    config : Config, optional
-        ``Config.preset("default")`` by default.
-    out : path, optional
-        New folder for the run; the next of ``runs/attention-bias-1`` ... by default.
-    resume : bool, default False
-        Continue the run in `out`.
-    progress : bool, default True
-        Show progress on standard error.
-
-    Returns
-    -------
-    AttentionBiasResult
-        Its `table` and `summary`; ``plot()`` draws the figures.
+    """Run the study, by default with ``Config.preset("default")``; the rest is as in `start_run`.
 
     Raises
     ------
     UserError
-        If the text or a setting cannot be used, or the folder holds another run.
-    KeyboardInterrupt
-        After Ctrl-C, when the checkpoint is written.
+        If the text or a setting cannot be used.
     """
     config = config or Config.preset("default")
     many = load_tasks(config)
@@ -86,52 +57,38 @@ def run(config: Config | None = None, *, out: str | Path | None = None, resume: 
                                              chain_queries=config.chain_queries))
     except ValueError as error:
         raise UserError(str(error)) from None
-    with (RunFolder.create(out or next_folder("attention-bias"), config, study="attention-bias",
-                           resume=resume) as folder, stop_on_signal() as stop):
-        with Progress(_stages(config, many), quiet=not progress) as shown:
-            seeds, arrays = [], {}
-            for n in range(config.seed, config.seed + config.seeds):
-                seed = _Seed(config, n, many, few, folder, shown, stop)
-                seeds.append(seed.run())
-                arrays |= seed.arrays
-        folder.save_checkpoint(arrays, {"stage": "finished"})
-        return AttentionBiasResult(folder, seed.methods, list(few.names), seed.trials,
-                                   seeds).write(folder)
+    with start_run("attention-bias", config, _stages(config, many), out=out, resume=resume,
+                   progress=progress) as run:
+        parts = [_Seed(run, n, many, few) for n in seeds_of(config)]
+        seeds = [part.run() for part in parts]
+        return run.finish(AttentionBiasResult(run.folder, parts[0].methods, list(few.names),
+                                              parts[0].trials, seeds))
 
 
 def _stages(config: Config, tasks: TextTasks) -> dict[str, float]:
     """Every stage with the seconds that it takes, roughly."""
     text = 2 * float(make_net(tasks, config.backbone).work(config.length).sum()) / 5e10
-    stages = {}
-    for n in range(config.seed, config.seed + config.seeds):
-        stages[f"seed-{n}/backbone"] = 3 * config.backbone.steps * config.backbone.batch * text
-        for i in range(len(config.penalties)):
-            step = config.updates * config.texts * text
-            stages[f"seed-{n}/rl-bias-{i}"] = config.samples * step
-            if not config.top_k:
-                stages[f"seed-{n}/gradient-bias-{i}"] = 3 * step
-        stages[f"seed-{n}/evaluation"] = 30 * config.test_texts * text * config.timing_rounds
-    return stages
+    stages = {"backbone": 3 * config.backbone.steps * config.backbone.batch * text}
+    for i in range(len(config.penalties)):
+        step = config.updates * config.texts * text
+        stages[f"rl-bias-{i}"] = config.samples * step
+        if not config.top_k:
+            stages[f"gradient-bias-{i}"] = 3 * step
+    stages["evaluation"] = 30 * config.test_texts * text * config.timing_rounds
+    return each_seed(config, stages)
 
 
-class _Seed:
+class _Seed(Part):
     """One seed of the study: its backbone, its predictors, its measurements."""
 
-    def __init__(self, config: Config, seed: int, many: TextTasks, few: TextTasks,
-                 folder: RunFolder, progress: Progress, stop: StopFlag):
-        self.config, self.seed, self.many, self.tasks = config, seed, many, few
-        self.folder, self.progress, self.stop = folder, progress, stop
+    STREAM: ClassVar = {"backbone": 0, "reward": 1, "gradient": 2, "random": 3}
+
+    def __init__(self, run: Run, seed: int, many: TextTasks, few: TextTasks):
+        super().__init__(run, seed)
+        self.many, self.tasks = many, few
         self.trials: dict[str, int] = {"full": 1}
         self.methods: list[str] = []
-        self.arrays: dict[str, np.ndarray] = {}  # network and predictors, for the last checkpoint
-        self.validation = draw_texts(few, "validation", config.validation_texts, seed)
-
-    def rng(self, stream: str, *more: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, STREAM[stream], *more])
-
-    def train(self, name: str, trainer: Any, steps: int) -> None:
-        train_stage(self.folder, f"seed-{self.seed}/{name}", trainer, steps,
-                    progress=self.progress, stop=self.stop)
+        self.validation = draw_texts(few, "validation", self.config.validation_texts, seed)
 
     def run(self) -> dict[str, np.ndarray]:
         config, n = self.config, len(self.config.penalties)
@@ -152,10 +109,8 @@ class _Seed:
         self.methods = list(methods)
         for name in ("rl-bias", "gradient-soft"):
             if name in methods:
-                kept = methods[name]
-                layers = (("net", kept.net), ("predictor", kept.predictor))
-                self.arrays |= {f"seed-{self.seed}/{name}.{part}.{k}": v for part, layer in layers
-                                for k, v in layer.named_parameters().items()}
+                self.store(f"{name}.net", methods[name].net.named_parameters())
+                self.store(f"{name}.predictor", methods[name].predictor.named_parameters())
         return self.measure(methods)
 
     def backbone(self) -> Transformer:
@@ -206,10 +161,8 @@ class _Seed:
         good = [i for i, (score, _) in enumerate(results) if score >= floor]
         best = (min(good, key=lambda i: results[i][1]) if good
                 else max(range(len(tried)), key=lambda i: results[i][0]))
-        for i, (score, share) in enumerate(results):
-            mark = ", kept" if i == best else ""
-            self.progress.print(f"{name}, trial {i}: validation score {100 * score:.1f}%, "
-                                f"{100 * share:.0f}% of the positions attended{mark}")
+        self.print_trials(name, [f"score {100 * score:.1f}%, {100 * share:.0f}% of the positions "
+                                 "attended" for score, share in results], best)
         self.trials[name] = len(tried)
         return tried[best]
 
@@ -220,5 +173,4 @@ class _Seed:
             texts = draw_texts(self.tasks, "test", self.config.test_texts, self.seed)
             return evaluate(methods, texts, rounds, tick)
 
-        return measure_stage(self.folder, f"seed-{self.seed}/evaluation", len(methods) + rounds,
-                             measured, progress=self.progress, stop=self.stop)
+        return self.evaluate(len(methods) + rounds, measured)

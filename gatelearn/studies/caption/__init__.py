@@ -10,77 +10,42 @@ self-critical training. Each word has one right place, so where attention looked
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from gatelearn.hard import Captioner, CaptionTrainer
-from gatelearn.runs import (
-    Progress,
-    RunFolder,
-    StopFlag,
-    measure_stage,
-    next_folder,
-    stop_on_signal,
-    train_stage,
-)
 from gatelearn.studies.caption.config import CRITICAL, METHODS, Config
 from gatelearn.studies.caption.encoder import EncoderTrainer, make_encoder
 from gatelearn.studies.caption.evaluate import evaluate, measure
 from gatelearn.studies.caption.report import CaptionResult, Measured, bleu4
 from gatelearn.studies.result import Objective
+from gatelearn.studies.runner import Part, Run, each_seed, seeds_of, start_run
 from gatelearn.tasks import EmojiCaptions, sentence_bleu
 
 __all__ = ["CaptionResult", "Config", "run"]
 
 OBJECTIVE = Objective("validation_bleu4", "maximize")
 
-# what a stage's generator is seeded with beside the run's seed: stages never share draws
-STREAM = {name: i for i, name in enumerate(("encoder", "validation", "test", *METHODS, CRITICAL))}
-
 
 def run(config: Config | None = None, *, out: str | Path | None = None, resume: bool = False,
         progress: bool = True) -> CaptionResult:
-    """Run the study.
-
-    Parameters
-    ----------
-    config : Config, optional
-        ``Config.preset("default")`` by default.
-    out : path, optional
-        New folder for the run; the next of ``runs/caption-1``, ``runs/caption-2`` ... by default.
-    resume : bool, default False
-        Continue the run in `out`.
-    progress : bool, default True
-        Show progress on standard error.
-
-    Returns
-    -------
-    CaptionResult
-        Its `table` and `summary`; ``plot()`` draws the figures.
+    """Run the study, by default with ``Config.preset("default")``; the rest is as in `start_run`.
 
     Raises
     ------
     MissingPackageError
         Without the packages that draw emoji.
     UserError
-        Without the font, if a setting cannot be used, or if the folder holds another run.
-    KeyboardInterrupt
-        After Ctrl-C, when the checkpoint is written.
+        Without the font, or if a setting cannot be used.
     """
     config = config or Config.preset("default")
     tasks, single = (EmojiCaptions(task, font=config.font)
                      for task in (config.task(), config.task(grid=1)))
-    with (RunFolder.create(out or next_folder("caption"), config, study="caption", resume=resume)
-          as folder, stop_on_signal() as stop):
-        with Progress(_stages(config), quiet=not progress) as shown:
-            seeds, arrays = [], {}
-            for n in range(config.seed, config.seed + config.seeds):
-                seed = _Seed(config, n, tasks, single, folder, shown, stop)
-                seeds.append(seed.run())
-                arrays |= seed.arrays
-        folder.save_checkpoint(arrays, {"stage": "finished"})
-        return CaptionResult(folder, config, tasks, seeds).write(folder)
+    with start_run("caption", config, _stages(config), out=out, resume=resume,
+                   progress=progress) as run:
+        seeds = [_Seed(run, n, tasks, single).run() for n in seeds_of(config)]
+        return run.finish(CaptionResult(run.folder, config, tasks, seeds))
 
 
 def reward(captions: list[list[int]], references: list[list[int]]) -> list[float]:
@@ -95,38 +60,29 @@ def _stage(method: str, trial: int) -> str:
 def _stages(config: Config) -> dict[str, float]:
     """Every stage with the seconds that it takes, roughly."""
     captions = config.batch * config.samples * config.grid**2 / 4
-    stages = {}
-    for n in range(config.seed, config.seed + config.seeds):
-        stages[f"seed-{n}/encoder"] = 0.03 * config.encoder_updates
-        for method in config.methods:
-            for i in range(len(config.rates)):
-                stages[f"seed-{n}/{_stage(method, i)}"] = 6e-4 * captions * config.updates
-        if "hard" in config.methods and config.critical_updates:
-            for i in range(len(config.rates)):
-                stage = f"seed-{n}/{_stage(CRITICAL, i)}"
-                stages[stage] = 2e-3 * captions * config.critical_updates
-        stages[f"seed-{n}/evaluation"] = 0.01 * config.test_images * (config.timing_rounds + 3)
-    return stages
+    stages = {"encoder": 0.03 * config.encoder_updates}
+    for method in config.methods:
+        for i in range(len(config.rates)):
+            stages[_stage(method, i)] = 6e-4 * captions * config.updates
+    if "hard" in config.methods and config.critical_updates:
+        for i in range(len(config.rates)):
+            stages[_stage(CRITICAL, i)] = 2e-3 * captions * config.critical_updates
+    stages["evaluation"] = 0.01 * config.test_images * (config.timing_rounds + 3)
+    return each_seed(config, stages)
 
 
-class _Seed:
+class _Seed(Part):
     """One seed of the study: its encoder, its captioners, its measurements."""
 
-    def __init__(self, config: Config, seed: int, tasks: EmojiCaptions, single: EmojiCaptions,
-                 folder: RunFolder, progress: Progress, stop: StopFlag):
-        self.config, self.seed, self.tasks, self.single = config, seed, tasks, single
-        self.folder, self.progress, self.stop = folder, progress, stop
-        self.arrays: dict[str, np.ndarray] = {}  # the captioners, for the last checkpoint
+    STREAM: ClassVar = {name: i for i, name in enumerate(
+        ("encoder", "validation", "test", *METHODS, CRITICAL))}
+
+    def __init__(self, run: Run, seed: int, tasks: EmojiCaptions, single: EmojiCaptions):
+        super().__init__(run, seed)
+        self.tasks, self.single = tasks, single
         self.validation: dict[str, float] = {}
-        self.images = tasks.sample(self.rng("validation"), config.validation_images,
+        self.images = tasks.sample(self.rng("validation"), self.config.validation_images,
                                    split="validation")
-
-    def rng(self, stream: str, *more: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, STREAM[stream], *more])
-
-    def train(self, stage: str, trainer: Any, steps: int) -> None:
-        train_stage(self.folder, f"seed-{self.seed}/{stage}", trainer, steps,
-                    progress=self.progress, stop=self.stop)
 
     def run(self) -> Measured:
         config = self.config
@@ -137,8 +93,7 @@ class _Seed:
         if "hard" in captioners and config.critical_updates:
             captioners[CRITICAL] = self.best(CRITICAL, captioners["hard"])
         for method, captioner in captioners.items():
-            name = f"seed-{self.seed}/{_stage(method, 0)[:-2]}"
-            self.arrays |= {f"{name}.{k}": v for k, v in captioner.named_parameters().items()}
+            self.store(_stage(method, 0)[:-2], captioner.named_parameters())
         batch = self.tasks.sample(self.rng("test"), config.test_images, split="test")
         arrays = self.measure(captioners, batch)
         return Measured(list(captioners), dict.fromkeys(captioners, len(config.rates)),
@@ -150,9 +105,7 @@ class _Seed:
         scores = [bleu4(measure(trial, self.tasks, self.images, self.config.map_shape,
                                 self.rng("validation"))["counts"]) for trial in trials]
         best = int(np.argmax(scores))
-        for i, score in enumerate(scores):
-            mark = ", kept" if i == best else ""
-            self.progress.print(f"{method}, trial {i}: validation BLEU-4 {100 * score:.1f}{mark}")
+        self.print_trials(method, [f"BLEU-4 {100 * score:.1f}" for score in scores], best)
         self.validation[method] = scores[best]
         return trials[best]
 
@@ -177,8 +130,5 @@ class _Seed:
 
     def measure(self, captioners: dict[str, Captioner], batch: Any) -> dict[str, np.ndarray]:
         rounds = self.config.timing_rounds
-        return measure_stage(
-            self.folder, f"seed-{self.seed}/evaluation", len(captioners) + rounds + 1,
-            lambda tick: evaluate(captioners, self.tasks, batch, self.config.map_shape, rounds,
-                                  self.seed, tick),
-            progress=self.progress, stop=self.stop)
+        return self.evaluate(len(captioners) + rounds + 1, lambda tick: evaluate(
+            captioners, self.tasks, batch, self.config.map_shape, rounds, self.seed, tick))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,15 +22,6 @@ from gatelearn.gating import (
     StaticController,
 )
 from gatelearn.nn import Transformer
-from gatelearn.runs import (
-    Progress,
-    RunFolder,
-    StopFlag,
-    measure_stage,
-    next_folder,
-    stop_on_signal,
-    train_stage,
-)
 from gatelearn.studies.backbone import (
     BackboneConfig,
     BackboneTrainer,
@@ -55,6 +46,7 @@ from gatelearn.studies.gating.methods import (
 )
 from gatelearn.studies.gating.report import GatingResult, Measured
 from gatelearn.studies.result import Objective
+from gatelearn.studies.runner import Part, Run, each_seed, seeds_of, start_run
 from gatelearn.tasks import TextTasks
 
 __all__ = ["BackboneConfig", "Config", "GatesConfig", "GatingResult", "run"]
@@ -64,50 +56,22 @@ OBJECTIVE = Objective("one-shot.score_change", "maximize")
 CONTROLLERS = {"static-rl": StaticController, "one-shot": OneShotController,
                "per-layer": PerLayerController}
 STAGE = {"static-sigmoid": "sigmoid"}
-# what a stage's generator is seeded with beside the run's seed: stages never share draws
-STREAM = {"backbone": 0, "static-rl": 1, "one-shot": 2, "per-layer": 3, "sigmoid": 4, "random": 5,
-          "texts": 6, "timing": 7}
-
 
 def run(config: Config | None = None, *, out: str | Path | None = None, resume: bool = False,
         progress: bool = True) -> GatingResult:
-    """Run the study.
-
-    Parameters
-    ----------
-    config : Config, optional
-        ``Config.preset("default")`` by default.
-    out : path, optional
-        New folder for the run; the next of ``runs/gating-1``, ``runs/gating-2`` ... by default.
-    resume : bool, default False
-        Continue the run in `out`.
-    progress : bool, default True
-        Show progress on standard error.
-
-    Returns
-    -------
-    GatingResult
-        Its `table` and `summary`; ``plot()`` draws the figures.
+    """Run the study, by default with ``Config.preset("default")``; the rest is as in `start_run`.
 
     Raises
     ------
     UserError
-        If the text or a setting cannot be used, or the folder holds another run.
-    KeyboardInterrupt
-        After Ctrl-C, when the checkpoint is written.
+        If the text or a setting cannot be used.
     """
     config = config or Config.preset("default")
     tasks = load_tasks(config)
-    with (RunFolder.create(out or next_folder("gating"), config, study="gating", resume=resume)
-          as folder, stop_on_signal() as stop):
-        with Progress(_stages(config, tasks), quiet=not progress) as shown:
-            seeds, arrays = [], {}
-            for n in range(config.seed, config.seed + config.seeds):
-                seed = _Seed(config, n, tasks, folder, shown, stop)
-                seeds.append(seed.run())
-                arrays |= seed.arrays
-        folder.save_checkpoint(arrays, {"stage": "finished"})
-        return GatingResult(folder, seeds).write(folder)
+    with start_run("gating", config, _stages(config, tasks), out=out, resume=resume,
+                   progress=progress) as run:
+        seeds = [_Seed(run, n, tasks).run() for n in seeds_of(config)]
+        return run.finish(GatingResult(run.folder, seeds))
 
 
 def _stages(config: Config, tasks: TextTasks) -> dict[str, float]:
@@ -117,36 +81,28 @@ def _stages(config: Config, tasks: TextTasks) -> dict[str, float]:
     step = 3 * backbone.batch * text
     update = 0.4 * gates.texts * gates.samples * text
     texts = len(tasks.names) * config.test_texts
-    stages = {}
-    for n in range(config.seed, config.seed + config.seeds):
-        stages[f"seed-{n}/backbone"] = backbone.steps * step
-        for i in range(len(gates.penalties)):
-            for name in CONTROLLERS:
-                stages[f"seed-{n}/{name}-{i}"] = gates.updates * update
-            stages[f"seed-{n}/sigmoid-{i}"] = gates.updates * step
-        stages[f"seed-{n}/evaluation"] = 6 * texts * text * (config.timing_rounds + 5)
-    return stages
+    stages = {"backbone": backbone.steps * step}
+    for i in range(len(gates.penalties)):
+        for name in CONTROLLERS:
+            stages[f"{name}-{i}"] = gates.updates * update
+        stages[f"sigmoid-{i}"] = gates.updates * step
+    stages["evaluation"] = 6 * texts * text * (config.timing_rounds + 5)
+    return each_seed(config, stages)
 
 
-class _Seed:
+class _Seed(Part):
     """One seed of the study: its backbone, its gates, its measurements."""
 
-    def __init__(self, config: Config, seed: int, tasks: TextTasks, folder: RunFolder,
-                 progress: Progress, stop: StopFlag):
-        self.config, self.seed, self.tasks = config, seed, tasks
-        self.folder, self.progress, self.stop = folder, progress, stop
-        self.arrays: dict[str, np.ndarray] = {}  # network and controllers, for the last checkpoint
+    STREAM: ClassVar = {"backbone": 0, "static-rl": 1, "one-shot": 2, "per-layer": 3,
+                        "sigmoid": 4, "random": 5, "texts": 6, "timing": 7}
+
+    def __init__(self, run: Run, seed: int, tasks: TextTasks):
+        super().__init__(run, seed)
+        self.tasks = tasks
         self.mixture = TextTasks(tasks.corpus,
-                                 replace(tasks.config, weights=config.backbone.mixture))
+                                 replace(tasks.config, weights=self.config.backbone.mixture))
         self.trials, self.kept = {"vanilla": 1}, {}
-        self.validation = draw_texts(tasks, "validation", config.validation_texts, seed)
-
-    def rng(self, stream: str, *more: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, STREAM[stream], *more])
-
-    def train(self, name: str, trainer: Any, steps: int) -> None:
-        train_stage(self.folder, f"seed-{self.seed}/{name}", trainer, steps,
-                    progress=self.progress, stop=self.stop)
+        self.validation = draw_texts(tasks, "validation", self.config.validation_texts, seed)
 
     def run(self) -> Measured:
         net = self.backbone()
@@ -172,10 +128,9 @@ class _Seed:
         tried = [Shuffled(like, draw), *(random_pattern(like, heads, mlps, draw + i)
                                          for i in range(1, n))]
         methods["random"] = self.keep("random", tried, floor=2)
-        self.arrays = {f"seed-{self.seed}/net.{k}": v for k, v in net.named_parameters().items()}
+        self.store("net", net.named_parameters())
         for name in CONTROLLERS:
-            self.arrays |= {f"seed-{self.seed}/{name}.{k}": v
-                            for k, v in methods[name].controller.state().items()}
+            self.store(name, methods[name].controller.state())
         order = ("vanilla", "static-sigmoid", "random", "static-rl", "one-shot", "per-layer")
         return self.measure({name: methods[name] for name in order})
 
@@ -212,20 +167,16 @@ class _Seed:
     def keep(self, name: str, tried: list, floor: float) -> Any:
         """Return the trial that validation texts choose."""
         best, results = choose(tried, self.validation, floor, self.price)
-        for i, (score, opened) in enumerate(results):
-            mark = ", kept" if i == best else ""
-            self.progress.print(f"{name}, trial {i}: validation score {100 * score:.1f}%, "
-                                f"{100 * opened:.0f}% of the work open{mark}")
+        self.print_trials(name, [f"score {100 * score:.1f}%, {100 * opened:.0f}% of the work open"
+                                 for score, opened in results], best)
         self.trials[name] = len(tried)
         self.kept[name] = f"seed-{self.seed}/{STAGE.get(name, name)}-{best}"
         return tried[best]
 
     def measure(self, methods: dict[str, Any]) -> Measured:
         rounds = self.config.timing_rounds
-        arrays = measure_stage(
-            self.folder, f"seed-{self.seed}/evaluation", len(methods) + rounds + 1,
-            lambda tick: evaluate(methods, self.tasks, self.test_texts(), rounds, self.seed, tick),
-            progress=self.progress, stop=self.stop)
+        arrays = self.evaluate(len(methods) + rounds + 1, lambda tick: evaluate(
+            methods, self.tasks, self.test_texts(), rounds, self.seed, tick))
         fitted = {name: task_from_gates(
             np.array([run_texts(methods[name], b)[1] for b in self.validation]),
             arrays["gate"][list(methods).index(name)]) for name in CONTROLLERS}

@@ -15,15 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from gatelearn.runs import (
-    Progress,
-    RunFolder,
-    StopFlag,
-    measure_stage,
-    next_folder,
-    stop_on_signal,
-    train_stage,
-)
 from gatelearn.studies.glimpse.config import Config
 from gatelearn.studies.glimpse.evaluate import choose, draw_images, evaluate
 from gatelearn.studies.glimpse.methods import (
@@ -44,6 +35,7 @@ from gatelearn.studies.glimpse.networks import (
 )
 from gatelearn.studies.glimpse.report import GlimpseResult, Measured
 from gatelearn.studies.result import Objective
+from gatelearn.studies.runner import Part, Run, each_seed, seeds_of, start_run
 from gatelearn.tasks import DIGIT_TASKS, Digits
 
 __all__ = ["Config", "GlimpseResult", "run"]
@@ -57,47 +49,22 @@ METHODS = (*LOOKS, *WHOLE)
 
 def run(config: Config | None = None, *, out: str | Path | None = None, resume: bool = False,
         progress: bool = True) -> GlimpseResult:
-    """Run the study.
-
-    Parameters
-    ----------
-    config : Config, optional
-        ``Config.preset("default")`` by default.
-    out : path, optional
-        New folder for the run; the next of ``runs/glimpse-1``, ``runs/glimpse-2`` ... by default.
-    resume : bool, default False
-        Continue the run in `out`.
-    progress : bool, default True
-        Show progress on standard error.
-
-    Returns
-    -------
-    GlimpseResult
-        Its `table`, `by_glimpses` and `summary`; ``plot()`` draws the figures.
+    """Run the study, by default with ``Config.preset("default")``; the rest is as in `start_run`.
 
     Raises
     ------
     UserError
-        If a setting cannot be used, or the folder holds another run.
+        If a setting cannot be used.
     MissingPackageError
         If scikit-learn, which has the digits, is not installed.
-    KeyboardInterrupt
-        After Ctrl-C, when the checkpoint is written.
     """
     config = config or Config.preset("default")
     tasks = {name: Digits.named(name) for name in config.tasks}
-    with (RunFolder.create(out or next_folder("glimpse"), config, study="glimpse", resume=resume)
-          as folder, stop_on_signal() as stop):
-        with Progress(_stages(config, tasks), quiet=not progress) as shown:
-            results, arrays = {}, {}
-            for name, task in tasks.items():
-                runs = [_Run(config, n, name, task, folder, shown, stop)
-                        for n in range(config.seed, config.seed + config.seeds)]
-                results[name] = [r.run() for r in runs]
-                for r in runs:
-                    arrays |= r.arrays
-        folder.save_checkpoint(arrays, {"stage": "finished"})
-        return GlimpseResult(folder, results).write(folder)
+    with start_run("glimpse", config, _stages(config, tasks), out=out, resume=resume,
+                   progress=progress) as run:
+        results = {name: [_Task(run, n, name, task).run() for n in seeds_of(config)]
+                   for name, task in tasks.items()}
+        return run.finish(GlimpseResult(run.folder, results))
 
 
 def _stages(config: Config, tasks: dict[str, Digits]) -> dict[str, float]:
@@ -110,22 +77,19 @@ def _stages(config: Config, tasks: dict[str, Digits]) -> dict[str, float]:
         seconds = dict.fromkeys(LOOKS, look) | {
             "convolution": 9e-8 * whole * pixels, "strided": 3e-8 * whole * pixels,
             "dense": 4e-10 * whole * size}
-        for n in range(config.seed, config.seed + config.seeds):
-            for method in METHODS:
-                for i in range(len(config.rates)):
-                    stages[f"seed-{n}/{name}/{method}-{i}"] = seconds[method]
-            stages[f"seed-{n}/{name}/evaluation"] = 1e-3 * config.renderings * 539 + 1
-    return stages
+        for method in METHODS:
+            for i in range(len(config.rates)):
+                stages[f"{name}/{method}-{i}"] = seconds[method]
+        stages[f"{name}/evaluation"] = 1e-3 * config.renderings * 539 + 1
+    return each_seed(config, stages)
 
 
-class _Run:
+class _Task(Part):
     """One task under one seed: its networks and their measurements."""
 
-    def __init__(self, config: Config, seed: int, name: str, task: Digits, folder: RunFolder,
-                 progress: Progress, stop: StopFlag):
-        self.config, self.seed, self.name, self.task = config, seed, name, task
-        self.folder, self.progress, self.stop = folder, progress, stop
-        self.arrays: dict[str, np.ndarray] = {}  # the networks that were kept
+    def __init__(self, run: Run, seed: int, name: str, task: Digits):
+        super().__init__(run, seed, name)
+        self.name, self.task = name, task
 
     def rng(self, method: str, *more: int) -> np.random.Generator:
         # stages never share draws
@@ -140,13 +104,10 @@ class _Run:
             train = self.glimpsing if name in LOOKS else self.whole
             tried = [train(name, i) for i in range(len(self.config.rates))]
             best, tried_errors = choose(tried, validation)
-            for i, error in enumerate(tried_errors):
-                mark = ", kept" if i == best else ""
-                self.progress.print(f"{self.name}, {name}, trial {i}: validation error "
-                                    f"{error:.1f}%{mark}")
+            self.print_trials(f"{self.name}, {name}",
+                              [f"error {error:.1f}%" for error in tried_errors], best)
             methods[name], errors[name] = tried[best], tried_errors[best]
-            self.arrays |= {f"seed-{self.seed}/{self.name}/{name}.{k}": v
-                            for k, v in tried[best].net.named_parameters().items()}
+            self.store(name, tried[best].net.named_parameters())
         return Measured(self.name, self.task.side, methods, len(self.config.rates), errors,
                         self.measure(methods))
 
@@ -169,10 +130,6 @@ class _Run:
         self.train(f"{name}-{trial}", trainer, config.whole_steps)
         return Whole(net)
 
-    def train(self, name: str, trainer: Any, steps: int) -> None:
-        train_stage(self.folder, f"seed-{self.seed}/{self.name}/{name}", trainer, steps,
-                    progress=self.progress, stop=self.stop)
-
     def measure(self, methods: dict[str, Any]) -> dict[str, np.ndarray]:
         renderings, rounds = self.config.renderings, self.config.timing_rounds
 
@@ -180,6 +137,4 @@ class _Run:
             images = draw_images(self.task, "test", renderings, self.seed)
             return evaluate(methods, images, renderings, rounds, tick)
 
-        return measure_stage(self.folder, f"seed-{self.seed}/{self.name}/evaluation",
-                             len(methods) + rounds + 1, measured, progress=self.progress,
-                             stop=self.stop)
+        return self.evaluate(len(methods) + rounds + 1, measured)

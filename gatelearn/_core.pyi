@@ -103,28 +103,10 @@ def relu_backward(dx: _Real, dy: _Real, y: _Real, /) -> None: ...
 def sigmoid_forward(y: _Real, x: _Real, /) -> None: ...
 def sigmoid_backward(dx: _Real, dy: _Real, y: _Real, /) -> None: ...
 
-# combiner
-def combine_forward(columns: _Index, present: _Flags | None, context: int, weigh_context: bool,
-                    linear: bool, eps: float, weight: _Real, norm_weight: _Real | None,
-                    context_weight: _Real, model_weight: _Real, score_weight: _Real | None,
-                    x: _Real, weights: _Real, scores: _Real, e: _Real, z: _Real | None,
-                    mean: _Real | None, rstd: _Real | None, hidden: _Real, bias: _Real,
-                    norm_bias: _Real | None, hidden_bias: _Real | None, score_bias: _Real,
-                    state: _Real, /) -> None: ...
-def combine_backward(columns: _Index, present: _Flags | None, context: int, weigh_context: bool,
-                     linear: bool, eps: float, weight: _Real, norm_weight: _Real | None,
-                     context_weight: _Real, model_weight: _Real, score_weight: _Real | None,
-                     x: _Real, weights: _Real, scores: _Real, e: _Real, z: _Real | None,
-                     mean: _Real | None, rstd: _Real | None, hidden: _Real, dstate: _Real,
-                     dweights: _Real | None, dx: _Real | None, dweight: _Real, dbias: _Real,
-                     dnorm_weight: _Real | None, dnorm_bias: _Real | None,
-                     dcontext_weight: _Real, dmodel_weight: _Real, dhidden_bias: _Real | None,
-                     dscore_weight: _Real | None, dscore_bias: _Real, /) -> None: ...
-
 # conv
 def conv2d_forward(x: _Real, weight: _Real, stride_h: int, stride_w: int, padding_h: int,
                    padding_w: int, bias: _Real | None, y: _Real, /) -> None: ...
-def conv2d_backward(x: _Real, weight: _Real, stride_h: int, stride_w: int, padding_h: int,
+def conv2d_backward(x: _Real | None, weight: _Real, stride_h: int, stride_w: int, padding_h: int,
                     padding_w: int, dy: _Real, dx: _Real | None, dweight: _Real | None,
                     dbias: _Real | None, /) -> None: ...
 def max_pool2d_forward(y: _Real, index: _Index, x: _Real, kernel_h: int, kernel_w: int,

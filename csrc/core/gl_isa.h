@@ -8,7 +8,6 @@
 
 #include "additive.h"
 #include "attention.h"
-#include "combiner.h"
 #include "gl_common.h"
 #include "hard.h"
 

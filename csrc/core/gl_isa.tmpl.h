@@ -153,12 +153,6 @@ typedef struct {
     void (*gru_step_backward)(REAL *da, REAL *du, REAL *dh, const REAL *trace,
                               const REAL *h_before, ptrdiff_t H);
 
-    // combiner_kernels
-    void (*combine_rows)(const FN(gl_combine) *a, const REAL *context, const int64_t *place,
-                         ptrdiff_t b0, ptrdiff_t b1);
-    void (*combine_rows_backward)(REAL *du, REAL *dh, REAL *context, const FN(gl_combine) *a,
-                                  const int64_t *place, ptrdiff_t b0, ptrdiff_t b1);
-
     // optim_kernels
     void (*adamw)(REAL *param, REAL *m, REAL *v, const REAL *grad, const REAL *decay,
                   const FN(gl_adamw_coef) *coef, ptrdiff_t n);

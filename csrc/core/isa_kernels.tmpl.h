@@ -17,7 +17,6 @@
 #include "ppo_kernels.tmpl.h"
 #include "product_kernels.tmpl.h"
 #include "recurrent_kernels.tmpl.h"
-#include "combiner_kernels.tmpl.h"
 
 // each of these uses what stands above
 #include "additive_kernels.tmpl.h"
@@ -96,8 +95,6 @@
         .rnn_step_backward = rnn_step_backward_##S,                         \
         .lstm_step_backward = lstm_step_backward_##S,                       \
         .gru_step_backward = gru_step_backward_##S,                         \
-        .combine_rows = combine_rows_##S,                                   \
-        .combine_rows_backward = combine_rows_backward_##S,                 \
         .adamw = adamw_##S,                                                 \
         .sum_squares = sum_squares_##S,                                     \
     }

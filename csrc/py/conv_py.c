@@ -27,8 +27,9 @@ static int check_places(const glpy_call *c, int y, int axis, ptrdiff_t padded, p
 // Arguments that forward and backward have in common stand first, in this order.
 enum { X, WEIGHT, STRIDE_H, STRIDE_W, PADDING_H, PADDING_W, COMMON };
 
-#define COMMON_SPEC                                       \
-    {"x", "NCHW", GLPY_REAL, 0},                          \
+// GIVEN is 0, or GLPY_OPTIONAL where a pass may do without x.
+#define COMMON_SPEC(GIVEN)                                \
+    {"x", "NCHW", GLPY_REAL, GIVEN},                      \
     {"weight", "OCKL", GLPY_REAL, 0},                     \
     {"stride_h", NULL, GLPY_INT, 0},                      \
     {"stride_w", NULL, GLPY_INT, 0},                      \
@@ -66,7 +67,7 @@ static int check_conv(const glpy_call *c, int y) {
 static PyObject *conv2d_forward(PyObject *Py_UNUSED(mod), PyObject *const *args, Py_ssize_t nargs) {
     enum { BIAS = COMMON, Y, N };
     static const glpy_spec spec[N] = {
-        COMMON_SPEC,
+        COMMON_SPEC(0),
         {"bias", "O", GLPY_REAL, GLPY_OPTIONAL},
         {"y", "NOPQ", GLPY_REAL, GLPY_OUT},
     };
@@ -83,7 +84,7 @@ static PyObject *conv2d_backward(PyObject *Py_UNUSED(mod), PyObject *const *args
                                  Py_ssize_t nargs) {
     enum { DY = COMMON, DX, DWEIGHT, DBIAS, N };
     static const glpy_spec spec[N] = {
-        COMMON_SPEC,
+        COMMON_SPEC(GLPY_OPTIONAL),
         {"dy", "NOPQ", GLPY_REAL, 0},
         {"dx", "NCHW", GLPY_REAL, GLPY_OUT | GLPY_OPTIONAL},
         {"dweight", "OCKL", GLPY_REAL, GLPY_OUT | GLPY_OPTIONAL},
@@ -91,6 +92,11 @@ static PyObject *conv2d_backward(PyObject *Py_UNUSED(mod), PyObject *const *args
     };
     glpy_call c;
     if (glpy_parse(&c, "conv2d_backward", spec, N, args, nargs) < 0) return NULL;
+    if (c.data[X] == NULL && (c.data[DX] == NULL || c.data[DWEIGHT] != NULL)) {
+        PyErr_SetString(PyExc_ValueError, "conv2d_backward: x is None, expected a NumPy array "
+                                          "unless dx alone is wanted");
+        return NULL;
+    }
     if (check_conv(&c, DY) < 0) return NULL;
 #define BACKWARD(STRUCT, REAL)                                                           \
     {SHARED_FIELDS, .dy = c.data[DY], .dx = c.data[DX], .dweight = c.data[DWEIGHT],      \

@@ -14,7 +14,6 @@
 #include "../core/advantage.h"
 #include "../core/attention.h"
 #include "../core/bernoulli.h"
-#include "../core/combiner.h"
 #include "../core/conv.h"
 #include "../core/decode.h"
 #include "../core/embedding.h"
@@ -279,33 +278,6 @@ static void run_recurrent(arena *m, int nth) {
     }
 }
 
-static void run_combiner(arena *m, int nth) {
-    enum { B = 200, M = 3, D = 60, C = 70, S = 9 };
-    static const int64_t columns[M + 1] = {0, 20, 35, D};
-    static uint8_t present[B*M];
-    for (int b = 0; b < B; b++)
-        for (int i = 0; i < M; i++) present[b*M + i] = i == 1 || b % (i + 2) > 0;
-    for (int masked = 0; masked < 2; masked++) {
-        gl_combine_f32 a = {
-            .B = B, .M = M, .D = D, .C = C, .S = S, .columns = columns,
-            .present = masked ? present : NULL, .linear = masked, .eps = 1e-5F,
-            .weight = draw(m, D*C), .bias = draw(m, M*C), .norm_weight = draw(m, M*C),
-            .norm_bias = draw(m, M*C), .context_weight = draw(m, C*S),
-            .model_weight = draw(m, C*S), .hidden_bias = draw(m, S), .score_weight = draw(m, S),
-            .score_bias = draw(m, 1), .x = draw(m, B*D), .state = take(m, B*C),
-            .weights = take(m, B*M), .scores = take(m, B*M), .e = take(m, M*B*C),
-            .z = take(m, M*B*C), .mean = take(m, M*B), .rstd = take(m, M*B),
-            .hidden = take(m, M*B*S), .dstate = draw(m, B*C), .dx = take(m, B*D),
-            .dweight = take(m, D*C), .dbias = take(m, M*C), .dnorm_weight = take(m, M*C),
-            .dnorm_bias = take(m, M*C), .dcontext_weight = take(m, C*S),
-            .dmodel_weight = take(m, C*S), .dhidden_bias = take(m, S),
-            .dscore_weight = take(m, S), .dscore_bias = take(m, 1),
-        };
-        CALL(gl_combine_forward, &a, nth);
-        CALL(gl_combine_backward, &a, nth);
-    }
-}
-
 static void run_images(arena *m, int nth) {
     enum { N = 18, C = 3, H = 11, W = 9, O = 5, K = 4, L = 3, P = 5, Q = 9 };
     gl_conv2d_f32 a = {
@@ -395,7 +367,6 @@ static void run_all(float *memory, int nth) {
     run_norm(&m, nth);
     run_linear(&m, nth);
     run_recurrent(&m, nth);
-    run_combiner(&m, nth);
     run_images(&m, nth);
     run_loss(&m, nth);
     run_glimpse(&m, nth);

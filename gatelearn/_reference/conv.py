@@ -26,3 +26,17 @@ def conv2d_backward(dout, x, weight, stride=(1, 1), padding=(0, 0)):
         dpadded[seen] += np.einsum("nopq,oc->ncpq", dout, weight[:, :, k, m])
     (H, W), (top, left) = x.shape[2:], padding
     return dpadded[:, :, top:top + H, left:left + W], dweight, dout.sum((0, 2, 3))
+
+
+def conv_transpose2d(x, weight, bias=None, stride=(1, 1), padding=(0, 0), output_padding=(0, 0)):
+    (P, Q), (K, L) = x.shape[2:], weight.shape[2:]
+    H, W = ((n - 1)*s + k + e
+            for n, s, k, e in zip((P, Q), stride, (K, L), output_padding, strict=True))
+    y = np.zeros((len(x), weight.shape[1], H, W))
+    for k, m in np.ndindex(K, L):
+        # what place (k, m) of the kernel paints
+        painted = np.s_[:, :, k:k + P*stride[0]:stride[0], m:m + Q*stride[1]:stride[1]]
+        y[painted] += np.einsum("ncpq,co->nopq", x, weight[:, :, k, m])
+    top, left = padding
+    bias = 0 if bias is None else bias[:, None, None]
+    return y[:, :, top:H - top, left:W - left] + bias

@@ -38,13 +38,8 @@ from gatelearn.functional.categorical import (
     categorical_log_prob,
     categorical_sample,
 )
-from gatelearn.functional.combiner import (
-    CombinerParams,
-    CombinerTrace,
-    combine,
-    combine_backward,
-)
 from gatelearn.functional.conv import conv2d, conv2d_backward
+from gatelearn.functional.conv_transpose import conv_transpose2d, conv_transpose2d_backward
 from gatelearn.functional.embedding import embedding, embedding_backward
 from gatelearn.functional.gaussian import (
     gaussian_backward,
@@ -96,8 +91,6 @@ from gatelearn.functional.recurrent import (
 from gatelearn.functional.warp import warp, warp_backward
 
 __all__ = [
-    "CombinerParams",
-    "CombinerTrace",
     "Window",
     "adamw_step",
     "additive_attention",
@@ -119,10 +112,10 @@ __all__ = [
     "categorical_kl_backward",
     "categorical_log_prob",
     "categorical_sample",
-    "combine",
-    "combine_backward",
     "conv2d",
     "conv2d_backward",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
     "cross_entropy",
     "cross_entropy_backward",
     "embedding",

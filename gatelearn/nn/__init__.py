@@ -1,11 +1,11 @@
 """Layers and networks: parameters in one flat buffer, forward and backward side by side."""
 
 from gatelearn.nn.alignment import AdditiveAttention, DotAttention, MultiplicativeAttention
-from gatelearn.nn.atari import NatureCNN, Pixels
+from gatelearn.nn.atari import Pixels, nature_cnn
 from gatelearn.nn.attention import MultiHeadAttention
 from gatelearn.nn.base import Layer, Residual, Sequential, check_layer
 from gatelearn.nn.cache import KVCache
-from gatelearn.nn.convolution import Conv2d, Flatten, MaxPool2d
+from gatelearn.nn.convolution import Conv2d, ConvTranspose2d, Flatten, MaxPool2d
 from gatelearn.nn.gated import GatedHeads, GatedMLP
 from gatelearn.nn.layers import (
     GELU,
@@ -33,6 +33,7 @@ __all__ = [
     "Bidirectional",
     "Block",
     "Conv2d",
+    "ConvTranspose2d",
     "DotAttention",
     "Embedding",
     "Flatten",
@@ -46,7 +47,6 @@ __all__ = [
     "MaxPool2d",
     "MultiHeadAttention",
     "MultiplicativeAttention",
-    "NatureCNN",
     "Pixels",
     "ReLU",
     "Residual",
@@ -59,5 +59,6 @@ __all__ = [
     "check_layer",
     "cosine_schedule",
     "matrices_only",
+    "nature_cnn",
     "orthogonal",
 ]

@@ -38,8 +38,8 @@ class Pixels(Layer):
         """Bytes have no gradient."""
 
 
-class NatureCNN(Sequential):
-    """The network of deep Q-learning [1]_: frames of 84 by 84 pixels to a state.
+def nature_cnn(channels: int = 4, width: int = 512) -> Sequential:
+    """Return the network of deep Q-learning [1]_: frames of 84 by 84 pixels to a state.
 
     Three convolutions, of 32 kernels 8 x 8 in steps of 4, 64 of 4 x 4 in steps of 2 and 64 of
     3 x 3, and a fully connected layer, each with rectifiers.
@@ -51,6 +51,10 @@ class NatureCNN(Sequential):
     width : int, default 512
         Of the state.
 
+    Returns
+    -------
+    Sequential
+
     References
     ----------
     .. [1] V. Mnih et al., "Human-level control through deep reinforcement learning", Nature 518,
@@ -58,16 +62,13 @@ class NatureCNN(Sequential):
 
     Examples
     --------
-    >>> network = NatureCNN().build(seed=0)
+    >>> network = nature_cnn().build(seed=0)
     >>> state, saved = network.forward(np.zeros((2, 4, 84, 84), np.uint8))
     >>> state.shape, network.params.size
     ((2, 512), 1684128)
     """
-
-    def __init__(self, channels: int = 4, width: int = 512):
-        layers: tuple[Layer, ...] = (
-            Pixels(), Conv2d(channels, 32, 8, stride=4, input_gradient=False, init="orthogonal"),
-            ReLU(), Conv2d(32, 64, 4, stride=2, init="orthogonal"), ReLU(),
-            Conv2d(64, 64, 3, init="orthogonal"), ReLU(), Flatten(), Linear(64 * 7 * 7, width, gain=math.sqrt(2)),
-            ReLU())
-        super().__init__(*layers)
+    return Sequential(
+        Pixels(), Conv2d(channels, 32, 8, stride=4, input_gradient=False, init="orthogonal"),
+        ReLU(), Conv2d(32, 64, 4, stride=2, init="orthogonal"), ReLU(),
+        Conv2d(64, 64, 3, init="orthogonal"), ReLU(), Flatten(),
+        Linear(64 * 7 * 7, width, gain=math.sqrt(2)), ReLU())

@@ -13,7 +13,7 @@ from types import ModuleType
 class _Studies(Mapping):
     """Modules by name, imported when asked for; a hyphen in a name is an underscore in Python."""
 
-    _names = ("gating", "glimpse", "caption", "attention-bias", "meta-attention")
+    _names = ("gating", "glimpse", "caption", "attention-bias", "meta-attention", "wsa")
 
     def __getitem__(self, name: str) -> ModuleType:
         if name not in self._names:

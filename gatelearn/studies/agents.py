@@ -1,66 +1,43 @@
 """The Atari agents that the studies of pre-trained models stand on.
 
-Four models are trained on frames of a random agent and frozen. What combines them, and a policy
-behind it, learn by PPO from their embeddings, which are computed once an observation; the
-end-to-end agent learns from the frames themselves.
+What combines frozen models, and a policy behind it, learn by PPO from the models' embeddings, which
+are computed once an observation. The end-to-end agent learns from the frames themselves.
 """
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-from gatelearn import wsa
-from gatelearn.errors import UserError, suggest
-from gatelearn.wsa.pretraining import MODELS
+import numpy as np
+from numpy.typing import NDArray
 
-# what each method puts between the models' embeddings and the policy
+from gatelearn import nn, rl, wsa
+from gatelearn.errors import UserError
+from gatelearn.tasks.atari import Atari
+
 COMBINATIONS: dict[str, Callable[[dict[str, int], int, str], wsa.Combination]] = {
     "wsa": lambda widths, width, context: wsa.Combiner(widths, width, context=context),
     "concatenation": lambda widths, width, context: wsa.Concatenation(widths, width),
     "fixed": lambda widths, width, context: wsa.FixedLinear(widths, width),
-    "convolutional": lambda widths, width, context: wsa.Convolutional(widths, width),
-    "mixed": lambda widths, width, context: wsa.Mixed(widths, width),
-    "dot-product": lambda widths, width, context: wsa.DotProductAttention(widths, width,
-                                                                          context=context),
+    "convolutional": lambda widths, width, context: wsa.Convolutional(widths),
+    "mixed": lambda widths, width, context: wsa.Mixed(widths),
+    "dot-product": lambda widths, width, context: wsa.DotProductAttention(
+        widths, width, context=context),
     "mean": lambda widths, width, context: wsa.Mean(widths, width),
     "single": lambda widths, width, context: wsa.Single(widths, width, model=context),
 }
+"""What each method puts between the models' embeddings and the policy."""
+
 METHODS = (*COMBINATIONS, "end-to-end")
 
 
 @dataclass(frozen=True)
-class ModelsConfig:
-    """The pre-trained models."""
-
-    names: tuple[str, ...] = tuple(MODELS)
-    """Which ones."""
-    context: str = "state"
-    """The one whose embedding is the context that the others are scored in."""
-    frames: int = 20_000
-    """Frames of a random agent that they learn from."""
-    steps: int = 600
-    """Updates of each."""
-    folder: Path | None = None
-    """Where `gatelearn pretrain atari` left them, in a folder for each game, instead."""
-
-    def __post_init__(self):
-        for name in self.names:
-            if name not in MODELS:
-                raise UserError(f"names has '{name}'{suggest(name, MODELS)}")
-        if not self.names or len(set(self.names)) < len(self.names):
-            raise UserError(f"names is {self.names}, expected at least one, each once")
-        if self.context not in self.names:
-            raise UserError(f"context is '{self.context}'{suggest(self.context, self.names)}")
-        for name, least in (("frames", 2000), ("steps", 1)):
-            if getattr(self, name) < least:
-                raise UserError(f"{name} is {getattr(self, name)}, expected at least {least}")
-
-
-@dataclass(frozen=True)
 class AgentConfig:
-    """How an agent learns: PPO, with the published settings for Atari unless said otherwise."""
+    """How an agent learns: PPO, with the published settings for Atari unless it says otherwise."""
 
     steps: int = 200_000
     """Steps of the agent, each of four frames."""
@@ -70,8 +47,6 @@ class AgentConfig:
     """Steps of each between updates."""
     width: int = 256
     """Of the state that the models are combined into."""
-    cnn_width: int = 512
-    """Of the end-to-end agent's last layer."""
     lr: float = 2.5e-4
     """Learning rate; falls to 0 along a line."""
     epochs: int = 4
@@ -79,7 +54,7 @@ class AgentConfig:
     minibatches: int = 4
     """Parts of a pass."""
     clip: float = 0.1
-    """How far probabilities may move in an update; falls to 0 as the rate does."""
+    """How far probabilities may move in an update; falls as the rate does."""
     entropy: float = 0.01
     """Entropy bonus."""
     gamma: float = 0.99
@@ -88,13 +63,146 @@ class AgentConfig:
     """Of generalised advantage estimation."""
 
     def __post_init__(self):
-        for name in ("steps", "envs", "rollout", "width", "cnn_width", "epochs", "minibatches"):
+        for name in ("steps", "envs", "rollout", "width", "epochs", "minibatches"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}, expected at least 1")
         for name in ("gamma", "lam"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{name} is {getattr(self, name)}, expected 0 to 1")
+        for name in ("lr", "clip"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"{name} is {getattr(self, name)}, expected a number above 0")
 
     @property
     def updates(self) -> int:
+        """How many updates the steps make."""
         return -(-self.steps // (self.envs * self.rollout))
+
+    def ppo(self) -> rl.PPOConfig:
+        """Return the settings of PPO."""
+        return rl.PPOConfig(
+            clip=self.clip, epochs=self.epochs, minibatches=self.minibatches, lr=self.lr,
+            anneal=self.updates, anneal_clip=True, entropy_coefficient=self.entropy,
+            gamma=self.gamma, lam=self.lam)
+
+
+def make_network(method: str, widths: dict[str, int], context: str, actions: int,
+                 config: AgentConfig) -> rl.ActorCritic:
+    """Return the unbuilt network of a method of `METHODS`.
+
+    Parameters
+    ----------
+    method : str
+    widths : dict of str to int
+        Of the models' embeddings.
+    context : str
+        The model that gives the context, where the method has one.
+    actions : int
+    config : AgentConfig
+    """
+    trunk: nn.Layer
+    if method == "end-to-end":
+        trunk = nn.nature_cnn()
+        width = 512
+    else:
+        trunk = COMBINATIONS[method](widths, config.width, context)
+        width = trunk.width
+    return rl.ActorCritic(trunk, nn.Linear(width, actions, gain=0.01), nn.Linear(width, 1))
+
+
+class AgentTrainer:
+    """An agent that learns to play a game; `gatelearn.runs.train_stage` drives it.
+
+    Parameters
+    ----------
+    network : rl.ActorCritic
+        Built.
+    game : Atari
+    config : AgentConfig
+    rng : numpy.random.Generator
+    seed : int
+        Of the game.
+    encode : callable, optional
+        From frames to features; None for the end-to-end agent.
+    """
+
+    def __init__(self, network: rl.ActorCritic, game: Atari, config: AgentConfig,
+                 rng: np.random.Generator, seed: int,
+                 encode: Callable[[NDArray], NDArray] | None = None):
+        self.config, self.rng = config, rng
+        self.ppo = rl.PPO(network, None, rl.Categorical(), config.ppo())
+        self.runner = rl.VectorRunner(game.make(config.envs), seed=seed, encode=encode,
+                                      clip_reward=True)
+        self.recent: deque[float] = deque(maxlen=20)  # returns
+        self.seconds = 0.0
+
+    def step(self) -> dict[str, Any]:
+        """Play a rollout, learn from it; return metrics."""
+        began = time.perf_counter()
+        rollout, episodes = self.runner.collect(self.ppo, self.config.rollout, self.rng)
+        learned = self.ppo.update(rollout, self.rng)
+        self.seconds += time.perf_counter() - began
+        self.recent.extend(episode.total for episode in episodes)
+
+        metrics: dict[str, Any] = {"at": self.runner.steps, **learned}
+        if self.recent:
+            metrics["return"] = float(np.mean(self.recent))
+        trunk = self.ppo.policy.network.trunk
+        if isinstance(trunk, wsa.Combination):
+            # of the last step of all games: a forward pass of a few rows
+            weights = trunk.forward(rollout.observations[-1])[1].weights
+            if weights is not None:
+                metrics |= {f"weight/{name}": float(w)
+                            for name, w in zip(trunk.widths, weights.mean(0), strict=True)}
+        shown = f"return {metrics['return']:.1f}" if self.recent else "no game has ended yet"
+        return metrics | {"text": shown}
+
+    def state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
+        """Return everything that the next step depends on."""
+        arrays, runner = self.runner.state()
+        arrays |= {f"ppo.{k}": np.asarray(v) for k, v in self.ppo.state().items()}
+        arrays["recent"] = np.array(self.recent, np.float64)
+        return arrays, {"runner": runner, "rng": self.rng.bit_generator.state,
+                        "seconds": self.seconds}
+
+    def load_state(self, arrays: dict[str, NDArray], meta: dict[str, Any]) -> None:
+        """Continue from what `state` returned."""
+        self.ppo.load_state({k.removeprefix("ppo."): v for k, v in arrays.items()
+                             if k.startswith("ppo.")})
+        self.runner.load_state(arrays, meta["runner"])
+        self.recent = deque(arrays["recent"].tolist(), maxlen=self.recent.maxlen)
+        self.rng.bit_generator.state, self.seconds = meta["rng"], meta["seconds"]
+
+
+def play(network: rl.ActorCritic, game: Atari, episodes: int, seed: int,
+         encode: Callable[[NDArray], NDArray] | None = None,
+         progress: Callable[[int], None] | None = None) -> NDArray[np.float64]:
+    """Return the returns of whole episodes; actions are drawn from the policy.
+
+    Parameters
+    ----------
+    network : rl.ActorCritic
+    game : Atari
+    episodes : int
+    seed : int
+        Of game and actions.
+    encode : callable, optional
+    progress : callable, optional
+        As `gatelearn.rl.evaluate` has it.
+    """
+    rng, policy = np.random.default_rng([seed, 1]), rl.Categorical()
+
+    def act(observations: NDArray) -> NDArray:
+        seen = observations if encode is None else encode(observations)
+        (logits, _), _ = network.forward(seen)
+        return policy.sample(logits, rng)
+
+    return rl.evaluate(game.make(min(8, episodes)), act, episodes, seed=seed, progress=progress)
+
+
+def play_at_random(game: Atari, episodes: int, seed: int) -> NDArray[np.float64]:
+    """Return the returns of an agent that acts at random."""
+    rng, actions = np.random.default_rng([seed, 2]), len(game.actions)
+    return rl.evaluate(game.make(min(8, episodes)),
+                       lambda observations: rng.integers(actions, size=len(observations)),
+                       episodes, seed=seed)

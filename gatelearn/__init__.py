@@ -12,7 +12,8 @@ import importlib
 from gatelearn._config import get_num_threads, num_threads, set_num_threads, show_config
 from gatelearn._version import __version__
 
-_LAZY = ("functional", "gating", "hard", "nn", "plots", "rl", "runs", "studies", "sweeps", "tasks")
+_LAZY = ("functional", "gating", "hard", "nn", "plots", "rl", "runs", "studies", "sweeps", "tasks",
+         "wsa")
 
 __all__ = ["__version__", "get_num_threads", "num_threads", "set_num_threads", "show_config",
            "sweep", *_LAZY]

@@ -38,6 +38,7 @@ from gatelearn.functional.categorical import (
     categorical_log_prob,
     categorical_sample,
 )
+from gatelearn.functional.combiner import CombinerParameters, combine, combine_backward
 from gatelearn.functional.conv import conv2d, conv2d_backward
 from gatelearn.functional.conv_transpose import conv_transpose2d, conv_transpose2d_backward
 from gatelearn.functional.embedding import embedding, embedding_backward
@@ -91,6 +92,7 @@ from gatelearn.functional.recurrent import (
 from gatelearn.functional.warp import warp, warp_backward
 
 __all__ = [
+    "CombinerParameters",
     "Window",
     "adamw_step",
     "additive_attention",
@@ -112,6 +114,8 @@ __all__ = [
     "categorical_kl_backward",
     "categorical_log_prob",
     "categorical_sample",
+    "combine",
+    "combine_backward",
     "conv2d",
     "conv2d_backward",
     "conv_transpose2d",

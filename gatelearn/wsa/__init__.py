@@ -12,6 +12,7 @@ carries over what it has learned. The models that the library trains itself are 
 from gatelearn.wsa.attention import DotProductAttention
 from gatelearn.wsa.averaging import Mean, Single
 from gatelearn.wsa.base import Combination, Combined, rebuild
+from gatelearn.wsa.combiner import Combiner
 from gatelearn.wsa.concatenation import Concatenation, FixedLinear
 from gatelearn.wsa.convolutional import Convolutional, Mixed
 from gatelearn.wsa.encoders import Encoder, Encoders, as_encoder

@@ -1,6 +1,5 @@
 """Distributions, advantages, estimators of gradients, algorithms. None knows of attention."""
 
-from gatelearn.rl.actor_critic import ActorCritic
 from gatelearn.rl.advantage import gae, leave_one_out, normalise
 from gatelearn.rl.baselines import (
     Baseline,
@@ -35,17 +34,14 @@ from gatelearn.rl.exact import exact_gradient, expected_reward
 from gatelearn.rl.ppo import PPO, PPOConfig, explained_variance
 from gatelearn.rl.reinforce import Reinforce, ReinforceConfig, reinforce_gradient
 from gatelearn.rl.rollout import Minibatch, Rollout
-from gatelearn.rl.vector_runner import Episode, VectorRunner, evaluate
 
 __all__ = [
     "PPO",
-    "ActorCritic",
     "Baseline",
     "BatchMean",
     "Bernoulli",
     "Categorical",
     "Distribution",
-    "Episode",
     "Estimator",
     "EstimatorReport",
     "Exact",
@@ -68,9 +64,7 @@ __all__ = [
     "SelfCritical",
     "SquaredDistance",
     "StraightThrough",
-    "VectorRunner",
     "estimator_report",
-    "evaluate",
     "exact_gradient",
     "expected_reward",
     "explained_variance",

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from gatelearn import nn
 from gatelearn.functional import ppo_loss
-from gatelearn.rl.actor_critic import ActorCritic
 from gatelearn.rl.advantage import normalise
 from gatelearn.rl.distributions import Distribution
 from gatelearn.rl.learner import Learner, check_state, learning_rate
@@ -36,8 +35,6 @@ class PPOConfig:
         That of the value network; None is `lr`.
     anneal : int, optional
         Number of updates over which learning rates fall on a straight line to 0. None keeps them.
-    anneal_clip : bool, default False
-        Whether `clip` falls as the learning rates do.
     entropy_coefficient : float, default 0
         Weight of the entropy bonus.
     value_coefficient : float, default 0.5
@@ -59,7 +56,6 @@ class PPOConfig:
     lr: float = 3e-4
     value_lr: float | None = None
     anneal: int | None = None
-    anneal_clip: bool = False
     entropy_coefficient: float = 0.0
     value_coefficient: float = 0.5
     max_grad_norm: float | None = 0.5
@@ -68,15 +64,9 @@ class PPOConfig:
     normalise_advantage: bool = True
     target_kl: float | None = None
 
-    @classmethod
-    def atari(cls, updates: int) -> PPOConfig:
-        """Return the published settings for Atari games, of `updates` updates: eight games of 128
-        steps each."""
-        return cls(clip=0.1, lr=2.5e-4, anneal=updates, anneal_clip=True, entropy_coefficient=0.01)
-
 
 class PPO:
-    """Proximal policy optimisation [1]_, with networks that are separate or share a trunk.
+    """Proximal policy optimisation [1]_ with separate policy and value networks.
 
     One policy network may act at several steps of an episode, as a controller that decides layer
     by layer does: each step is a row of observations.
@@ -84,12 +74,10 @@ class PPO:
     Parameters
     ----------
     policy : nn.Layer
-        Observations (B, ...) to logits (B, K); or an `ActorCritic`, which has values of its own and
-        is trained by one optimiser. Built.
+        Observations (B, ...) to logits (B, K). Built.
     value : nn.Layer or None
-        Observations (B, ...) to values (B, 1) or (B,). Built. With None, and a policy that is no
-        `ActorCritic`, a rollout must bring its advantages, such as `gatelearn.rl.leave_one_out`
-        gives.
+        Observations (B, ...) to values (B, 1) or (B,). Built. With None a rollout must bring its
+        advantages, such as `gatelearn.rl.leave_one_out` gives.
     distribution : Distribution
         What the logits mean.
     config : PPOConfig, optional
@@ -98,11 +86,6 @@ class PPO:
     ----------
     updates : int
         How many were made.
-
-    Raises
-    ------
-    ValueError
-        If a network was not built, or there is a value network beside an `ActorCritic`.
 
     References
     ----------
@@ -128,9 +111,6 @@ class PPO:
 
     def __init__(self, policy: nn.Layer, value: nn.Layer | None, distribution: Distribution,
                  config: PPOConfig | None = None):
-        self.shared = isinstance(policy, ActorCritic)
-        if self.shared and value is not None:
-            raise ValueError(f"value is {type(value).__name__}, expected None: policy has values")
         self.policy = Learner(policy)
         self.value = None if value is None else Learner(value)
         self.distribution = distribution
@@ -155,8 +135,9 @@ class PPO:
         values : ndarray, shape (B,), or None
             None without a value network.
         """
-        logits, values, _ = self._forward(observations)
-        return *self.distribution.draw(logits, rng), values
+        logits, _ = self.policy.network.forward(observations)
+        actions, logp = self.distribution.draw(logits, rng)
+        return actions, logp, self.values(observations)
 
     def values(self, observations: NDArray) -> NDArray | None:
         """Return the value of each observation, as a rollout's `last_values` needs it.
@@ -169,34 +150,9 @@ class PPO:
         -------
         ndarray, shape (B,), or None
         """
-        if self.shared:
-            return self._forward(observations)[1]
         if self.value is None:
             return None
         return self.value.network.forward(observations)[0].reshape(len(observations))
-
-    def _forward(self, observations: NDArray) -> tuple[NDArray, NDArray | None, Any]:
-        """Return logits, values and what `_descend` needs."""
-        y, saved = self.policy.network.forward(observations)
-        if self.shared:
-            return *y, saved
-        if self.value is None:
-            return y, None, (saved, None, None)
-        value, value_saved = self.value.network.forward(observations)
-        return y, value.reshape(len(value)), (saved, value_saved, value.shape)
-
-    def _descend(self, dlogits: NDArray, dvalue: NDArray | None, saved: Any, lr: float,
-                 value_lr: float) -> dict[str, float]:
-        """Take a step of each optimiser; return the norms of the gradients."""
-        longest = self.config.max_grad_norm
-        if self.shared:
-            return {"grad_norm": self.policy.descend((dlogits, dvalue), saved, lr, longest)}
-        policy, value, shape = saved
-        norms = {"policy_grad_norm": self.policy.descend(dlogits, policy, lr, longest)}
-        if self.value is not None:
-            norms["value_grad_norm"] = self.value.descend(dvalue.reshape(shape), value, value_lr,
-                                                          longest)
-        return norms
 
     def update(self, rollout: Rollout, rng: np.random.Generator) -> dict[str, float]:
         """Improve both networks on a rollout.
@@ -215,8 +171,7 @@ class PPO:
             Means over the minibatches that were used: ``loss``, ``policy_loss``, ``value_loss``,
             ``entropy`` (where the distribution has it), ``approx_kl`` and ``clip_fraction`` as
             `gatelearn.functional.ppo_loss` defines them, and the norms of the gradients before
-            clipping, ``policy_grad_norm`` and ``value_grad_norm``, or ``grad_norm`` where they
-            share a network. Also ``explained_variance``, the
+            clipping, ``policy_grad_norm`` and ``value_grad_norm``. Also ``explained_variance``, the
             share of the returns' variance that the old values explain (1 is all, below 0 is worse
             than a constant); ``learning_rate``; ``steps``, the number of minibatches used.
 
@@ -231,35 +186,35 @@ class PPO:
         c = self.config
         if rollout.advantages is None:
             rollout.estimate(c.gamma, c.lam)
-        valued = self.shared or self.value is not None
-        if valued and rollout.returns is None:
+        if self.value is not None and rollout.returns is None:
             raise ValueError("returns is None, expected it where there is a value network")
-        if c.value_clip is not None and valued and rollout.values is None:
+        if c.value_clip is not None and self.value is not None and rollout.values is None:
             raise ValueError("values is None, expected it where value_clip is given")
 
         lr = learning_rate(c.lr, self.updates, c.anneal)
         value_lr = lr if c.value_lr is None else learning_rate(c.value_lr, self.updates, c.anneal)
-        clip = learning_rate(c.clip, self.updates, c.anneal if c.anneal_clip else None)
         history: list[dict[str, float]] = []
         for batch in (b for _ in range(c.epochs) for b in rollout.minibatches(c.minibatches, rng)):
-            logits, value, saved = self._forward(batch.observations)
-            stats, dlogits, dvalue = self._loss(batch, logits, value, clip)
+            logits, saved = self.policy.network.forward(batch.observations)
+            stats, dlogits, dvalue, value_saved = self._loss(batch, logits)
             if c.target_kl is not None and stats["approx_kl"] > c.target_kl:
                 break
-            history.append(stats | self._descend(dlogits, dvalue, saved, lr, value_lr))
+            stats["policy_grad_norm"] = self.policy.descend(dlogits, saved, lr, c.max_grad_norm)
+            if self.value is not None:
+                stats["value_grad_norm"] = self.value.descend(dvalue, value_saved, value_lr,
+                                                              c.max_grad_norm)
+            history.append(stats)
         self.updates += 1
 
         metrics = {name: sum(s[name] for s in history) / len(history)
                    for name in (history[0] if history else ())}
-        if valued and rollout.values is not None:
-            of = slice(None) if rollout.valid is None else rollout.valid
-            metrics["explained_variance"] = explained_variance(rollout.values[of],
-                                                               rollout.returns[of])
+        if self.value is not None and rollout.values is not None:
+            metrics["explained_variance"] = explained_variance(rollout.values, rollout.returns)
         return metrics | {"learning_rate": lr, "steps": float(len(history))}
 
-    def _loss(self, batch: Minibatch, logits: NDArray, value: NDArray | None,
-              clip: float) -> tuple[dict[str, float], NDArray, NDArray | None]:
-        """Return statistics, and gradients with respect to logits and values."""
+    def _loss(self, batch: Minibatch, logits: NDArray) -> tuple[dict[str, float], NDArray, Any,
+                                                                Any]:
+        """Return statistics, gradients with respect to logits and values, and what was saved."""
         c = self.config
         advantages = normalise(batch.advantages) if c.normalise_advantage else batch.advantages
         if self.distribution.has_entropy or c.entropy_coefficient:
@@ -267,17 +222,20 @@ class PPO:
         else:
             logp = self.distribution.log_prob(logits, batch.actions)
             entropy = np.zeros_like(logp)
-        returns = None if value is None else batch.returns
-        old = batch.values if c.value_clip is not None and value is not None else None
+        value = returns = old = saved = None
+        if self.value is not None:
+            y, saved = self.value.network.forward(batch.observations)
+            value, returns = y.reshape(len(y)), batch.returns
+            old = batch.values if c.value_clip is not None else None
         stats, dlogp, dvalue, dentropy = ppo_loss(
-            logp, batch.logp, advantages, entropy, value, returns, old, clip=clip,
+            logp, batch.logp, advantages, entropy, value, returns, old, clip=c.clip,
             value_clip=c.value_clip or 0.0, value_coefficient=c.value_coefficient,
             entropy_coefficient=c.entropy_coefficient)
         if not self.distribution.has_entropy:
             del stats["entropy"]
         dlogits = self.distribution.gradient(logits, batch.actions, dlogp,
                                              dentropy if c.entropy_coefficient else None)
-        return stats, dlogits, dvalue
+        return stats, dlogits, None if dvalue is None else dvalue.reshape(y.shape), saved
 
     def state(self) -> dict[str, Any]:
         """Return copies of all that updates change, for a checkpoint.

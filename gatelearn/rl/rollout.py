@@ -48,9 +48,6 @@ class Rollout:
         Of the final observation where truncated; see `gatelearn.functional.gae`.
     advantages, returns : ndarray, shape (T, N), optional
         Filled by `estimate`, or given.
-    valid : ndarray of bool, shape (T, N), optional
-        False where nothing was decided: the environment only began anew. Such steps are in no
-        minibatch.
 
     Examples
     --------
@@ -77,18 +74,17 @@ class Rollout:
     final_values: NDArray | None = None
     advantages: NDArray | None = None
     returns: NDArray | None = None
-    valid: NDArray | None = None
 
     def __post_init__(self):
         steps = self.logp.shape
         for name in ("observations", "actions", "rewards", "values", "terminated", "truncated",
-                     "final_values", "advantages", "returns", "valid"):
+                     "final_values", "advantages", "returns"):
             a = getattr(self, name)
             if a is not None and a.shape[:len(steps)] != steps:
                 raise ValueError(f"{name} has shape {a.shape}, expected it to begin with {steps}")
 
     def __len__(self) -> int:
-        return self.logp.size if self.valid is None else int(self.valid.sum())
+        return self.logp.size
 
     def estimate(self, gamma: float, lam: float) -> None:
         """Fill `advantages` and `returns` by generalised advantage estimation.
@@ -116,7 +112,7 @@ class Rollout:
             final=self.final_values, gamma=gamma, lam=lam)
 
     def minibatches(self, count: int, rng: np.random.Generator) -> Iterator[Minibatch]:
-        """Yield all valid steps once, in random order, in parts of nearly equal size.
+        """Yield all steps once, in random order, in parts of nearly equal size.
 
         Parameters
         ----------
@@ -129,12 +125,10 @@ class Rollout:
         ------
         Minibatch
         """
-        flat = [None if a is None else a.reshape(self.logp.size, *a.shape[self.logp.ndim:])
+        flat = [None if a is None else a.reshape(len(self), *a.shape[self.logp.ndim:])
                 for a in (self.observations, self.actions, self.logp, self.advantages, self.values,
                           self.returns)]
         order = rng.permutation(len(self))
-        if self.valid is not None:
-            order = np.flatnonzero(self.valid)[order]
         ends = [len(self) * (i + 1) // count for i in range(count)]
         for start, end in zip([0, *ends], ends, strict=False):
             if end > start:

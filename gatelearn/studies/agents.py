@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gatelearn import nn, rl, wsa
 from gatelearn.errors import UserError
-from gatelearn.tasks.atari import Atari
+from gatelearn.tasks import Atari
 
 COMBINATIONS: dict[str, Callable[[dict[str, int], int, str], wsa.Combination]] = {
     "wsa": lambda widths, width, context: wsa.Combiner(widths, width, context=context),

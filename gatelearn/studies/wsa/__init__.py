@@ -26,7 +26,7 @@ from gatelearn.studies.result import Objective
 from gatelearn.studies.runner import Part, Run, seeds_of, start_run
 from gatelearn.studies.wsa.config import Config
 from gatelearn.studies.wsa.report import Played, WSAResult
-from gatelearn.tasks.atari import Atari
+from gatelearn.tasks import Atari
 from gatelearn.wsa import Encoders
 from gatelearn.wsa.pretraining import load_encoder
 

@@ -1,5 +1,6 @@
 """Distributions, advantages, estimators of gradients, algorithms. None knows of attention."""
 
+from gatelearn.rl.actor_critic import ActorCritic
 from gatelearn.rl.advantage import gae, leave_one_out, normalise
 from gatelearn.rl.baselines import (
     Baseline,
@@ -34,14 +35,18 @@ from gatelearn.rl.exact import exact_gradient, expected_reward
 from gatelearn.rl.ppo import PPO, PPOConfig, explained_variance
 from gatelearn.rl.reinforce import Reinforce, ReinforceConfig, reinforce_gradient
 from gatelearn.rl.rollout import Minibatch, Rollout
+from gatelearn.rl.runner import Agent, Episodes, Step, VectorRunner, evaluate
 
 __all__ = [
     "PPO",
+    "ActorCritic",
+    "Agent",
     "Baseline",
     "BatchMean",
     "Bernoulli",
     "Categorical",
     "Distribution",
+    "Episodes",
     "Estimator",
     "EstimatorReport",
     "Exact",
@@ -63,8 +68,11 @@ __all__ = [
     "ScoreFunction",
     "SelfCritical",
     "SquaredDistance",
+    "Step",
     "StraightThrough",
+    "VectorRunner",
     "estimator_report",
+    "evaluate",
     "exact_gradient",
     "expected_reward",
     "explained_variance",

@@ -10,6 +10,7 @@ from gatelearn.rl.baselines import (
     MovingAverage,
     SelfCritical,
 )
+from gatelearn.rl.diagonal_gaussian import DiagonalGaussian, LogStd
 from gatelearn.rl.distributions import (
     Bernoulli,
     Categorical,
@@ -18,6 +19,7 @@ from gatelearn.rl.distributions import (
     PlackettLuce,
     RelaxedDistribution,
 )
+from gatelearn.rl.dqn import DQN, DQNConfig, DQNTrainer
 from gatelearn.rl.estimators import (
     Estimator,
     EstimatorReport,
@@ -34,10 +36,12 @@ from gatelearn.rl.estimators import (
 from gatelearn.rl.exact import exact_gradient, expected_reward
 from gatelearn.rl.ppo import PPO, PPOConfig, explained_variance
 from gatelearn.rl.reinforce import Reinforce, ReinforceConfig, reinforce_gradient
+from gatelearn.rl.replay import ReplayBuffer, Transitions
 from gatelearn.rl.rollout import Minibatch, Rollout
 from gatelearn.rl.runner import Agent, Episodes, Step, VectorRunner, evaluate
 
 __all__ = [
+    "DQN",
     "PPO",
     "ActorCritic",
     "Agent",
@@ -45,6 +49,9 @@ __all__ = [
     "BatchMean",
     "Bernoulli",
     "Categorical",
+    "DQNConfig",
+    "DQNTrainer",
+    "DiagonalGaussian",
     "Distribution",
     "Episodes",
     "Estimator",
@@ -55,6 +62,7 @@ __all__ = [
     "HalfSoft",
     "LearnedBaseline",
     "LeaveOneOut",
+    "LogStd",
     "Minibatch",
     "MovingAverage",
     "PPOConfig",
@@ -63,6 +71,7 @@ __all__ = [
     "ReinforceConfig",
     "RelaxedDistribution",
     "RelaxedReward",
+    "ReplayBuffer",
     "Reward",
     "Rollout",
     "ScoreFunction",
@@ -70,6 +79,7 @@ __all__ = [
     "SquaredDistance",
     "Step",
     "StraightThrough",
+    "Transitions",
     "VectorRunner",
     "estimator_report",
     "evaluate",

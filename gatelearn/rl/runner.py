@@ -125,7 +125,7 @@ class VectorRunner:
         self.env, self.mode, self.seed, self.segment = env, MODES[letters], seed, segment
         self.encode = encode or np.asarray
         self.clip_reward, self.life_loss = clip_reward, life_loss
-        space = getattr(env, "single_action_space", None)
+        space: Any = getattr(env, "single_action_space", None)
         self._small = 0 < getattr(space, "n", 0) <= 256
         self._bounds = (space.low, space.high) if hasattr(space, "low") else None
         self.steps = 0

@@ -76,7 +76,7 @@ def test_first_gradient_of_ppo_is_unbiased(distribution, K):
         drawn = rows_of(a, 2)
         batch = rl.Minibatch(logits, drawn, distribution.log_prob(logits, drawn), rewards[i], None,
                              None)
-        mean = mean + p[i][:, None] * ppo._loss(batch, logits)[1]
+        mean = mean + p[i][:, None] * ppo._loss(batch, logits, None, 0.2)[1]
     np.testing.assert_allclose(mean, -exact / 2, atol=1e-9)
 
 

@@ -1,5 +1,6 @@
 """Distributions, advantages, estimators of gradients, algorithms. None knows of attention."""
 
+from gatelearn.rl.actor_critic import ActorCritic
 from gatelearn.rl.advantage import gae, leave_one_out, normalise
 from gatelearn.rl.baselines import (
     Baseline,
@@ -9,6 +10,7 @@ from gatelearn.rl.baselines import (
     MovingAverage,
     SelfCritical,
 )
+from gatelearn.rl.diagonal_gaussian import DiagonalGaussian, LogStd
 from gatelearn.rl.distributions import (
     Bernoulli,
     Categorical,
@@ -17,6 +19,7 @@ from gatelearn.rl.distributions import (
     PlackettLuce,
     RelaxedDistribution,
 )
+from gatelearn.rl.dqn import DQN, DQNConfig, DQNTrainer
 from gatelearn.rl.estimators import (
     Estimator,
     EstimatorReport,
@@ -33,15 +36,24 @@ from gatelearn.rl.estimators import (
 from gatelearn.rl.exact import exact_gradient, expected_reward
 from gatelearn.rl.ppo import PPO, PPOConfig, explained_variance
 from gatelearn.rl.reinforce import Reinforce, ReinforceConfig, reinforce_gradient
+from gatelearn.rl.replay import ReplayBuffer, Transitions
 from gatelearn.rl.rollout import Minibatch, Rollout
+from gatelearn.rl.runner import Agent, Episodes, Step, VectorRunner, evaluate
 
 __all__ = [
+    "DQN",
     "PPO",
+    "ActorCritic",
+    "Agent",
     "Baseline",
     "BatchMean",
     "Bernoulli",
     "Categorical",
+    "DQNConfig",
+    "DQNTrainer",
+    "DiagonalGaussian",
     "Distribution",
+    "Episodes",
     "Estimator",
     "EstimatorReport",
     "Exact",
@@ -50,6 +62,7 @@ __all__ = [
     "HalfSoft",
     "LearnedBaseline",
     "LeaveOneOut",
+    "LogStd",
     "Minibatch",
     "MovingAverage",
     "PPOConfig",
@@ -58,13 +71,18 @@ __all__ = [
     "ReinforceConfig",
     "RelaxedDistribution",
     "RelaxedReward",
+    "ReplayBuffer",
     "Reward",
     "Rollout",
     "ScoreFunction",
     "SelfCritical",
     "SquaredDistance",
+    "Step",
     "StraightThrough",
+    "Transitions",
+    "VectorRunner",
     "estimator_report",
+    "evaluate",
     "exact_gradient",
     "expected_reward",
     "explained_variance",

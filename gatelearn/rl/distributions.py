@@ -25,9 +25,9 @@ class Distribution(Protocol):
     """What an algorithm asks of a distribution.
 
     ``logits`` has shape (..., K) and dtype float32 or float64. `Bernoulli` actions have that shape,
-    `Gaussian` actions that shape and dtype, `Categorical` actions the shape of its rows, (...),
-    which is also that of every result that has one number a row, and `PlackettLuce` actions
-    (..., k).
+    `Gaussian` actions that shape and dtype, `DiagonalGaussian` actions half of it, `Categorical`
+    actions the shape of its rows, (...), which is also that of every result that has one number a
+    row, and `PlackettLuce` actions (..., k).
 
     Where `has_entropy` is False, entropy and divergence have no closed form: `entropy`, `evaluate`,
     `kl` and a `dentropy` raise NotImplementedError.
@@ -272,7 +272,8 @@ class Gaussian(Distribution):
     """A vector of independent real numbers, such as the coordinates of a glimpse.
 
     The logits are their means; the deviation is fixed [1]_, so that the entropy is a constant and
-    has no gradient. What `log_prob` gives is the logarithm of a density.
+    has no gradient. What `log_prob` gives is the logarithm of a density. A deviation
+    that is learned: `DiagonalGaussian`.
 
     Parameters
     ----------

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gatelearn import nn
 
@@ -28,7 +27,7 @@ class Learner:
         self.network = network
         self.optimiser = nn.AdamW(network.params, network.grads, eps=eps)
 
-    def descend(self, dy: NDArray, saved: Any, lr: float, max_norm: float | None) -> float:
+    def descend(self, dy: Any, saved: Any, lr: float, max_norm: float | None) -> float:
         """Take one step against the gradient `dy` of the output; return the gradient's norm."""
         self.network.grads[...] = 0
         self.network.backward(dy, saved)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gatelearn import nn
 from gatelearn.functional import ppo_loss
+from gatelearn.rl.actor_critic import ActorCritic
 from gatelearn.rl.advantage import normalise
 from gatelearn.rl.distributions import Distribution
 from gatelearn.rl.learner import Learner, check_state, learning_rate
@@ -32,9 +33,11 @@ class PPOConfig:
     lr : float, default 3e-4
         Learning rate of the policy network.
     value_lr : float, optional
-        That of the value network; None is `lr`.
+        That of a separate value network; None is `lr`.
     anneal : int, optional
         Number of updates over which learning rates fall on a straight line to 0. None keeps them.
+    anneal_clip : bool, default False
+        Whether `clip` falls with them.
     entropy_coefficient : float, default 0
         Weight of the entropy bonus.
     value_coefficient : float, default 0.5
@@ -56,6 +59,7 @@ class PPOConfig:
     lr: float = 3e-4
     value_lr: float | None = None
     anneal: int | None = None
+    anneal_clip: bool = False
     entropy_coefficient: float = 0.0
     value_coefficient: float = 0.5
     max_grad_norm: float | None = 0.5
@@ -64,9 +68,34 @@ class PPOConfig:
     normalise_advantage: bool = True
     target_kl: float | None = None
 
+    @classmethod
+    def atari(cls, updates: int, **changes: Any) -> PPOConfig:
+        """Return the settings published for Atari games, for rollouts of 128 steps in 8 games.
+
+        Parameters
+        ----------
+        updates : int
+            Over which learning rate and clip fall to 0.
+        **changes
+            Other settings than the published ones.
+
+        Returns
+        -------
+        PPOConfig
+
+        Examples
+        --------
+        >>> config = PPOConfig.atari(1000, lr=1e-3)
+        >>> config.clip, config.lr, config.anneal
+        (0.1, 0.001, 1000)
+        """
+        published: dict[str, Any] = {"clip": 0.1, "lr": 2.5e-4, "anneal": updates,
+                                     "anneal_clip": True, "entropy_coefficient": 0.01}
+        return cls(**(published | changes))
+
 
 class PPO:
-    """Proximal policy optimisation [1]_ with separate policy and value networks.
+    """Proximal policy optimisation [1]_, with one network of two heads or two networks.
 
     One policy network may act at several steps of an episode, as a controller that decides layer
     by layer does: each step is a row of observations.
@@ -74,10 +103,11 @@ class PPO:
     Parameters
     ----------
     policy : nn.Layer
-        Observations (B, ...) to logits (B, K). Built.
+        Observations (B, ...) to logits (B, K). Built. An `ActorCritic` is both networks: one
+        optimiser trains it, and one norm of the gradient is limited.
     value : nn.Layer or None
-        Observations (B, ...) to values (B, 1) or (B,). Built. With None a rollout must bring its
-        advantages, such as `gatelearn.rl.leave_one_out` gives.
+        Observations (B, ...) to values (B, 1) or (B,). Built. With None, and no `ActorCritic`, a
+        rollout must bring its advantages, such as `gatelearn.rl.leave_one_out` gives.
     distribution : Distribution
         What the logits mean.
     config : PPOConfig, optional
@@ -86,6 +116,11 @@ class PPO:
     ----------
     updates : int
         How many were made.
+
+    Raises
+    ------
+    ValueError
+        If a network was not built, or there are two value functions or a `value_lr` for none.
 
     References
     ----------
@@ -116,6 +151,18 @@ class PPO:
         self.distribution = distribution
         self.config = config or PPOConfig()
         self.updates = 0
+        self._shared = isinstance(policy, ActorCritic)
+        if self._shared and value is not None:
+            raise ValueError(f"value is {type(value).__name__}, expected None beside an "
+                             "ActorCritic")
+        if self._shared and self.config.value_lr is not None:
+            raise ValueError(f"value_lr is {self.config.value_lr}, expected None with an "
+                             "ActorCritic, which has one learning rate")
+
+    @property
+    def has_value(self) -> bool:
+        """Whether there is a value function."""
+        return self._shared or self.value is not None
 
     def act(self, observations: NDArray,
             rng: np.random.Generator) -> tuple[NDArray, NDArray, NDArray | None]:
@@ -133,11 +180,11 @@ class PPO:
             As the distribution has them.
         logp : ndarray, shape (B,)
         values : ndarray, shape (B,), or None
-            None without a value network.
+            None without a value function.
         """
-        logits, _ = self.policy.network.forward(observations)
+        logits, values, _ = self._forward(observations)
         actions, logp = self.distribution.draw(logits, rng)
-        return actions, logp, self.values(observations)
+        return actions, logp, values
 
     def values(self, observations: NDArray) -> NDArray | None:
         """Return the value of each observation, as a rollout's `last_values` needs it.
@@ -150,14 +197,17 @@ class PPO:
         -------
         ndarray, shape (B,), or None
         """
+        if self._shared:
+            return self.policy.network.forward(observations)[0][1]
         if self.value is None:
             return None
         return self.value.network.forward(observations)[0].reshape(len(observations))
 
     def update(self, rollout: Rollout, rng: np.random.Generator) -> dict[str, float]:
-        """Improve both networks on a rollout.
+        """Improve policy and value function on a rollout.
 
-        Where the rollout has no advantages, `Rollout.estimate` fills them in.
+        Where the rollout has no advantages, `Rollout.estimate` fills them in. Steps that are not
+        valid are left out.
 
         Parameters
         ----------
@@ -171,50 +221,75 @@ class PPO:
             Means over the minibatches that were used: ``loss``, ``policy_loss``, ``value_loss``,
             ``entropy`` (where the distribution has it), ``approx_kl`` and ``clip_fraction`` as
             `gatelearn.functional.ppo_loss` defines them, and the norms of the gradients before
-            clipping, ``policy_grad_norm`` and ``value_grad_norm``. Also ``explained_variance``, the
-            share of the returns' variance that the old values explain (1 is all, below 0 is worse
-            than a constant); ``learning_rate``; ``steps``, the number of minibatches used.
+            clipping, ``policy_grad_norm`` (of the whole network, if it is an `ActorCritic`) and
+            ``value_grad_norm`` (of a separate one). Also ``explained_variance``, the share of the
+            returns' variance that the old values explain (1 is all, below 0 is worse than a
+            constant); ``learning_rate`` and ``clip``; ``steps``, the number of minibatches used.
 
         Raises
         ------
         ValueError
             If the rollout lacks what the estimate of its advantages needs, or returns for the
-            value network.
+            value function.
         FloatingPointError
             If a gradient is NaN or infinite.
         """
         c = self.config
         if rollout.advantages is None:
             rollout.estimate(c.gamma, c.lam)
-        if self.value is not None and rollout.returns is None:
-            raise ValueError("returns is None, expected it where there is a value network")
-        if c.value_clip is not None and self.value is not None and rollout.values is None:
+        if self.has_value and rollout.returns is None:
+            raise ValueError("returns is None, expected it where there is a value function")
+        if c.value_clip is not None and self.has_value and rollout.values is None:
             raise ValueError("values is None, expected it where value_clip is given")
 
         lr = learning_rate(c.lr, self.updates, c.anneal)
-        value_lr = lr if c.value_lr is None else learning_rate(c.value_lr, self.updates, c.anneal)
+        clip = learning_rate(c.clip, self.updates, c.anneal) if c.anneal_clip else c.clip
         history: list[dict[str, float]] = []
         for batch in (b for _ in range(c.epochs) for b in rollout.minibatches(c.minibatches, rng)):
-            logits, saved = self.policy.network.forward(batch.observations)
-            stats, dlogits, dvalue, value_saved = self._loss(batch, logits)
+            logits, values, saved = self._forward(batch.observations)
+            stats, dlogits, dvalues = self._loss(batch, logits, values, clip)
             if c.target_kl is not None and stats["approx_kl"] > c.target_kl:
                 break
-            stats["policy_grad_norm"] = self.policy.descend(dlogits, saved, lr, c.max_grad_norm)
-            if self.value is not None:
-                stats["value_grad_norm"] = self.value.descend(dvalue, value_saved, value_lr,
-                                                              c.max_grad_norm)
-            history.append(stats)
+            history.append(stats | self._descend(dlogits, dvalues, saved, lr))
         self.updates += 1
 
         metrics = {name: sum(s[name] for s in history) / len(history)
                    for name in (history[0] if history else ())}
-        if self.value is not None and rollout.values is not None:
-            metrics["explained_variance"] = explained_variance(rollout.values, rollout.returns)
-        return metrics | {"learning_rate": lr, "steps": float(len(history))}
+        if self.has_value and rollout.values is not None:
+            seen = ... if rollout.valid is None else rollout.valid
+            metrics["explained_variance"] = explained_variance(rollout.values[seen],
+                                                               rollout.returns[seen])
+        return metrics | {"learning_rate": lr, "clip": clip, "steps": float(len(history))}
 
-    def _loss(self, batch: Minibatch, logits: NDArray) -> tuple[dict[str, float], NDArray, Any,
-                                                                Any]:
-        """Return statistics, gradients with respect to logits and values, and what was saved."""
+    def _forward(self, observations: NDArray) -> tuple[NDArray, NDArray | None, Any]:
+        """Return logits, values where there are any, and what `_descend` needs."""
+        y, saved = self.policy.network.forward(observations)
+        if self._shared:
+            return *y, saved
+        if self.value is None:
+            return y, None, (saved, None, None)
+        values, value_saved = self.value.network.forward(observations)
+        return y, values.reshape(len(values)), (saved, value_saved, values.shape)
+
+    def _descend(self, dlogits: NDArray, dvalues: NDArray | None, saved: Any,
+                 lr: float) -> dict[str, float]:
+        """Take one step against the gradients; return their norms."""
+        c = self.config
+        if self._shared:
+            return {"policy_grad_norm": self.policy.descend((dlogits, dvalues), saved, lr,
+                                                            c.max_grad_norm)}
+        saved, value_saved, shape = saved
+        norms = {"policy_grad_norm": self.policy.descend(dlogits, saved, lr, c.max_grad_norm)}
+        if self.value is not None:
+            if c.value_lr is not None:
+                lr = learning_rate(c.value_lr, self.updates, c.anneal)
+            norms["value_grad_norm"] = self.value.descend(dvalues.reshape(shape), value_saved, lr,
+                                                          c.max_grad_norm)
+        return norms
+
+    def _loss(self, batch: Minibatch, logits: NDArray, values: NDArray | None,
+              clip: float) -> tuple[dict[str, float], NDArray, NDArray | None]:
+        """Return statistics, and gradients with respect to logits and values."""
         c = self.config
         advantages = normalise(batch.advantages) if c.normalise_advantage else batch.advantages
         if self.distribution.has_entropy or c.entropy_coefficient:
@@ -222,20 +297,18 @@ class PPO:
         else:
             logp = self.distribution.log_prob(logits, batch.actions)
             entropy = np.zeros_like(logp)
-        value = returns = old = saved = None
-        if self.value is not None:
-            y, saved = self.value.network.forward(batch.observations)
-            value, returns = y.reshape(len(y)), batch.returns
-            old = batch.values if c.value_clip is not None else None
-        stats, dlogp, dvalue, dentropy = ppo_loss(
-            logp, batch.logp, advantages, entropy, value, returns, old, clip=c.clip,
+        returns = old = None
+        if values is not None:
+            returns, old = batch.returns, batch.values if c.value_clip is not None else None
+        stats, dlogp, dvalues, dentropy = ppo_loss(
+            logp, batch.logp, advantages, entropy, values, returns, old, clip=clip,
             value_clip=c.value_clip or 0.0, value_coefficient=c.value_coefficient,
             entropy_coefficient=c.entropy_coefficient)
         if not self.distribution.has_entropy:
             del stats["entropy"]
         dlogits = self.distribution.gradient(logits, batch.actions, dlogp,
                                              dentropy if c.entropy_coefficient else None)
-        return stats, dlogits, None if dvalue is None else dvalue.reshape(y.shape), saved
+        return stats, dlogits, dvalues
 
     def state(self) -> dict[str, Any]:
         """Return copies of all that updates change, for a checkpoint.

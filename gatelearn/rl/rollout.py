@@ -48,6 +48,10 @@ class Rollout:
         Of the final observation where truncated; see `gatelearn.functional.gae`.
     advantages, returns : ndarray, shape (T, N), optional
         Filled by `estimate`, or given.
+    valid : ndarray of bool, shape (T, N), optional
+        Which steps were taken; None is all. False marks steps that only began the next episode,
+        as environments take them after an end (Gymnasium's ``NEXT_STEP`` autoreset): the action
+        was ignored, and `minibatches` leaves them out.
 
     Examples
     --------
@@ -74,11 +78,12 @@ class Rollout:
     final_values: NDArray | None = None
     advantages: NDArray | None = None
     returns: NDArray | None = None
+    valid: NDArray | None = None
 
     def __post_init__(self):
         steps = self.logp.shape
         for name in ("observations", "actions", "rewards", "values", "terminated", "truncated",
-                     "final_values", "advantages", "returns"):
+                     "final_values", "advantages", "returns", "valid"):
             a = getattr(self, name)
             if a is not None and a.shape[:len(steps)] != steps:
                 raise ValueError(f"{name} has shape {a.shape}, expected it to begin with {steps}")
@@ -112,7 +117,7 @@ class Rollout:
             final=self.final_values, gamma=gamma, lam=lam)
 
     def minibatches(self, count: int, rng: np.random.Generator) -> Iterator[Minibatch]:
-        """Yield all steps once, in random order, in parts of nearly equal size.
+        """Yield all valid steps once, in random order, in parts of nearly equal size.
 
         Parameters
         ----------
@@ -128,8 +133,8 @@ class Rollout:
         flat = [None if a is None else a.reshape(len(self), *a.shape[self.logp.ndim:])
                 for a in (self.observations, self.actions, self.logp, self.advantages, self.values,
                           self.returns)]
-        order = rng.permutation(len(self))
-        ends = [len(self) * (i + 1) // count for i in range(count)]
+        order = rng.permutation(len(self) if self.valid is None else np.flatnonzero(self.valid))
+        ends = [len(order) * (i + 1) // count for i in range(count)]
         for start, end in zip([0, *ends], ends, strict=False):
             if end > start:
                 yield Minibatch(*(None if a is None else a[order[start:end]] for a in flat))

@@ -103,6 +103,22 @@ def relu_backward(dx: _Real, dy: _Real, y: _Real, /) -> None: ...
 def sigmoid_forward(y: _Real, x: _Real, /) -> None: ...
 def sigmoid_backward(dx: _Real, dy: _Real, y: _Real, /) -> None: ...
 
+# combiner
+def combiner_forward(features: _Real, widths: _Index, present: _Flags | None, weight: _Real,
+                     bias: _Real, norm_weight: _Real | None, norm_bias: _Real | None,
+                     hidden_weight: _Real | None, hidden_bias: _Real | None, score_weight: _Real,
+                     score_bias: _Real, context: int, weigh_context: bool, linear: bool,
+                     eps: float, weights: _Real, saved: _Real, state: _Real, /) -> None: ...
+def combiner_backward(features: _Real, widths: _Index, present: _Flags | None, weight: _Real,
+                      bias: _Real, norm_weight: _Real | None, norm_bias: _Real | None,
+                      hidden_weight: _Real | None, hidden_bias: _Real | None, score_weight: _Real,
+                      score_bias: _Real, context: int, weigh_context: bool, linear: bool,
+                      eps: float, weights: _Real, saved: _Real, dstate: _Real,
+                      dfeatures: _Real | None, dweight: _Real, dbias: _Real,
+                      dnorm_weight: _Real | None, dnorm_bias: _Real | None,
+                      dhidden_weight: _Real | None, dhidden_bias: _Real | None,
+                      dscore_weight: _Real, dscore_bias: _Real, /) -> None: ...
+
 # conv
 def conv2d_forward(x: _Real, weight: _Real, stride_h: int, stride_w: int, padding_h: int,
                    padding_w: int, bias: _Real | None, y: _Real, /) -> None: ...

@@ -8,6 +8,7 @@
 
 #include "additive.h"
 #include "attention.h"
+#include "combiner.h"
 #include "gl_common.h"
 #include "hard.h"
 

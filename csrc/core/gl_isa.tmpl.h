@@ -67,6 +67,11 @@ typedef struct {
                                    ptrdiff_t t0, ptrdiff_t t1, REAL *dpacked, REAL *dvalue,
                                    REAL *dweight, REAL *scratch);
 
+    // combiner_kernels
+    void (*combiner_row)(const FN(gl_combiner) *a, const FN(gl_combiner_parts) *p, ptrdiff_t b);
+    void (*combiner_row_backward)(const FN(gl_combiner) *a, const FN(gl_combiner_parts) *p,
+                                  ptrdiff_t b, REAL *restrict dv, REAL *dc, REAL *dw);
+
     // hard_kernels: scratch in bytes, aligned to GL_ALIGN
     ptrdiff_t (*hard_scratch)(ptrdiff_t D);
     void (*hard_score_rows)(REAL *scores, ptrdiff_t ld, const FN(gl_hard) *a, ptrdiff_t head,

@@ -6,6 +6,7 @@
 #include "advantage_kernels.tmpl.h"
 #include "bernoulli_kernels.tmpl.h"
 #include "categorical_kernels.tmpl.h"
+#include "combiner_kernels.tmpl.h"
 #include "decode_kernels.tmpl.h"
 #include "dropout_kernels.tmpl.h"
 #include "gaussian_kernels.tmpl.h"
@@ -48,6 +49,8 @@
         .attention_bias_block = attention_bias_block_##S,                   \
         .additive_forward_row = additive_forward_row_##S,                   \
         .additive_backward_rows = additive_backward_rows_##S,               \
+        .combiner_row = combiner_row_##S,                                   \
+        .combiner_row_backward = combiner_row_backward_##S,                 \
         .gelu = gelu_##S,                                                   \
         .gelu_exact = gelu_exact_##S,                                       \
         .tanh_map = tanh_map_##S,                                           \

@@ -36,6 +36,7 @@ extern PyMethodDef glpy_activation_methods[];
 extern PyMethodDef glpy_advantage_methods[];
 extern PyMethodDef glpy_bernoulli_methods[];
 extern PyMethodDef glpy_categorical_methods[];
+extern PyMethodDef glpy_combiner_methods[];
 extern PyMethodDef glpy_conv_methods[];
 extern PyMethodDef glpy_decode_methods[];
 extern PyMethodDef glpy_embedding_methods[];

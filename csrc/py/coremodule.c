@@ -103,6 +103,7 @@ static int core_exec(PyObject *mod) {
         glpy_advantage_methods,
         glpy_bernoulli_methods,
         glpy_categorical_methods,
+        glpy_combiner_methods,
         glpy_conv_methods,
         glpy_decode_methods,
         glpy_embedding_methods,

@@ -38,6 +38,7 @@ from gatelearn.functional.categorical import (
     categorical_log_prob,
     categorical_sample,
 )
+from gatelearn.functional.combiner import CombinerParameters, combine, combine_backward
 from gatelearn.functional.conv import conv2d, conv2d_backward
 from gatelearn.functional.embedding import embedding, embedding_backward
 from gatelearn.functional.gaussian import (
@@ -89,6 +90,7 @@ from gatelearn.functional.recurrent import (
 )
 
 __all__ = [
+    "CombinerParameters",
     "Window",
     "adamw_step",
     "additive_attention",
@@ -110,6 +112,8 @@ __all__ = [
     "categorical_kl_backward",
     "categorical_log_prob",
     "categorical_sample",
+    "combine",
+    "combine_backward",
     "conv2d",
     "conv2d_backward",
     "cross_entropy",

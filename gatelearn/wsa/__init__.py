@@ -3,8 +3,8 @@
 Each `Combination` makes one state of the embeddings of all models: `Combiner` is the method, and
 `DotProductAttention`, `Mean`, `Single`, `Concatenation`, `FixedLinear`, `Convolutional` and `Mixed`
 are what it is compared with. `Reservoir` is a network of fixed random weights that remembers the
-embeddings of an episode. Models are added and removed while the agent trains: `rebuild` then
-carries over what it has learned.
+embeddings of an episode; it stands on the side of the environments (`ReservoirEnv`). Models are
+added and removed while the agent trains: `rebuild` then carries over what it has learned.
 """
 
 from gatelearn.wsa.attention import DotProductAttention
@@ -13,7 +13,8 @@ from gatelearn.wsa.base import Combination, Combined, rebuild
 from gatelearn.wsa.combiner import Combiner
 from gatelearn.wsa.concatenation import Concatenation, FixedLinear
 from gatelearn.wsa.convolutional import Convolutional, Mixed
-from gatelearn.wsa.reservoir import Reservoir
+from gatelearn.wsa.reservoir import Reservoir, ReservoirEnv
 
 __all__ = ["Combination", "Combined", "Combiner", "Concatenation", "Convolutional",
-           "DotProductAttention", "FixedLinear", "Mean", "Mixed", "Reservoir", "Single", "rebuild"]
+           "DotProductAttention", "FixedLinear", "Mean", "Mixed", "Reservoir", "ReservoirEnv",
+           "Single", "rebuild"]

@@ -13,7 +13,7 @@ def normal(*shape, seed=1, dtype=np.float64):
 
 
 # Each combination by the name of its class, with M models of WIDTHS; further cases follow a dash.
-# Every subclass of Combination under gatelearn.wsa must stand here; bases and Combiner apart.
+# Every subclass of Combination under gatelearn.wsa must stand here; bases apart.
 REGISTRY = {
     "Concatenation": lambda **o: wsa.Concatenation(WIDTHS, 5, **o),
     "FixedLinear": lambda **o: wsa.FixedLinear(WIDTHS, 3, **o),
@@ -26,6 +26,10 @@ REGISTRY = {
     "DotProductAttention": lambda **o: wsa.DotProductAttention(WIDTHS, 5, context="state", **o),
     "DotProductAttention-linear": lambda **o: wsa.DotProductAttention(
         WIDTHS, 5, context="state", weigh_context=True, adapter="linear", **o),
+    "Combiner": lambda **o: wsa.Combiner(WIDTHS, 5, context="state", hidden=3, **o),
+    "Combiner-linear": lambda **o: wsa.Combiner(
+        WIDTHS, 5, context="state", weigh_context=True, hidden=0, normalisation="linear",
+        adapter="linear", **o),
     "Mean": lambda **o: wsa.Mean(WIDTHS, 5, **o),
     "Mean-linear": lambda **o: wsa.Mean(WIDTHS, 5, adapter="linear", **o),
     "Single": lambda **o: wsa.Single(WIDTHS, 5, model="state", **o),

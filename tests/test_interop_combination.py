@@ -63,8 +63,9 @@ def test_the_parameters_are_the_memory_of_the_tensor():
     assert not layer.named_parameters()["adapter.state.0.weight"].any()
 
 
-def test_other_parameters_copies_and_a_new_build_are_noticed():
-    layer, features, params = made("Concatenation")
+@pytest.mark.parametrize("name", ["Concatenation", "Combiner-linear"])
+def test_other_parameters_copies_and_a_new_build_are_noticed(name):
+    layer, features, params = made(name)
     x = features.numpy()
     first = gt.combination(layer, features, params)
     other = torch.zeros_like(params)
@@ -95,8 +96,9 @@ def test_backward_uses_the_parameters_of_its_forward():
     assert not torch.equal(other.grad, expected)
 
 
-def test_threads_may_share_a_layer():
-    layer, features, params = made("DotProductAttention")
+@pytest.mark.parametrize("name", ["DotProductAttention", "Combiner"])
+def test_threads_may_share_a_layer(name):
+    layer, features, params = made(name)
     tensors = [torch.nn.Parameter(params.detach() * (1 + i)) for i in range(6)]
     expected = []
     for p in tensors:

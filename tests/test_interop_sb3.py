@@ -16,7 +16,6 @@ gymnasium = pytest.importorskip("gymnasium")
 from gatelearn.interop.sb3 import EncodedVecEnv, WSAExtractor  # noqa: E402
 
 ROW = np.zeros((1, 4), np.float32)
-ATTENTION = functools.partial(wsa.DotProductAttention, context="cart")
 
 
 def encoders(**changes):
@@ -29,7 +28,7 @@ def encoders(**changes):
 
 def agent(env="CartPole-v1", *, algorithm=None, settings=None, **options):
     settings = settings or dict(n_steps=32, batch_size=32, n_epochs=2)
-    options = dict(width=16, combination=ATTENTION) | options
+    options = dict(width=16) | options
     return (algorithm or sb3.PPO)(
         "MlpPolicy" if "Dict" not in str(getattr(env, "observation_space", "")) else
         "MultiInputPolicy", env, device="cpu", seed=1, **settings,
@@ -68,7 +67,8 @@ class Pictures(gymnasium.Env):
 def test_the_combination_trains_in_an_agent():
     model = agent(encoders=encoders())
     extractor = model.policy.features_extractor
-    assert extractor.features_dim == 16 and isinstance(extractor.layer, wsa.DotProductAttention)
+    assert extractor.features_dim == 16 and isinstance(extractor.layer, wsa.Combiner)
+    assert extractor.layer.context == "cart"
     before = extractor.params.detach().clone()
     model.learn(64)
     assert (extractor.params != before).any() and extractor.params.grad.any()

@@ -1,4 +1,4 @@
-"""The echo state network: its equation, its memory, resets, resuming, messages."""
+"""The echo state network: its equation, its memory, episodes, messages."""
 
 import numpy as np
 import pytest
@@ -18,6 +18,14 @@ class Numbers:
         return np.asarray(observations, np.float32)
 
 
+def through(reservoir, xs):
+    """The states after each of the observations of an episode."""
+    state = None
+    for x in xs:
+        state = reservoir.advance(state, x)
+        yield state
+
+
 def inputs(steps, batch=4, width=3, seed=1):
     return np.random.default_rng(seed).standard_normal((steps, batch, width)).astype(np.float32)
 
@@ -26,12 +34,12 @@ def test_the_equation():
     reservoir = wsa.Reservoir(Numbers(), size=40, leak=0.3, seed=2)
     w, w_in, b = (a.astype(np.float64) for a in (reservoir.weight, reservoir.input_weight,
                                                  reservoir.bias))
-    state = np.zeros((4, 40))
+    state, got = np.zeros((4, 40)), None
     for x in inputs(20):
         state = 0.7 * state + 0.3 * np.tanh(x @ w_in + state @ w + b)
-        close(reservoir.embed(x), state)
-    assert reservoir.widths == {"reservoir": 40} and reservoir.names == ("reservoir",)
-    assert reservoir.width == 40 and state.std() > 0.1
+        got = reservoir.advance(got, x)
+        close(got, state)
+    assert reservoir.widths == {"reservoir": 40} and reservoir.width == 40 and state.std() > 0.1
 
 
 def test_the_weights():
@@ -59,16 +67,16 @@ def test_spectral_radius(scale, rng):
 
 def test_the_past_fades_and_is_remembered():
     # what was before has no trace after long enough
-    one, other = (wsa.Reservoir(Numbers(), size=100) for _ in range(2))
-    one.embed(10 * np.ones((4, 3)))
+    reservoir = wsa.Reservoir(Numbers(), size=100)
+    one, other = reservoir.advance(None, 10 * np.ones((4, 3))), None
     for x in inputs(150):
-        states = one.embed(x), other.embed(x)
-    assert np.abs(states[0] - states[1]).max() < 1e-4
+        one, other = reservoir.advance(one, x), reservoir.advance(other, x)
+    assert np.abs(one - other).max() < 1e-4
 
     def recalled(lag, **settings):
         """Share of the variance of the input `lag` steps ago that a linear map reads."""
         reservoir, xs = wsa.Reservoir(Numbers(1), size=200, **settings), inputs(600, 1, 1)
-        states = np.array([reservoir.embed(x)[0] for x in xs], np.float64)[50:]
+        states = np.array(list(through(reservoir, xs)), np.float64)[50:, 0]
         wanted = xs[50 - lag:600 - lag, 0, 0]
         # fitted on the first 400 steps
         a = np.concatenate([states, np.ones((550, 1))], axis=1)
@@ -79,55 +87,71 @@ def test_the_past_fades_and_is_remembered():
     assert recalled(3, spectral_radius=0.0, leak=1.0) < 0.1
 
 
-def test_an_episode_begins_without_a_past():
-    reservoir, xs = wsa.Reservoir(Numbers(), size=30), inputs(3)
-    first = reservoir.embed(xs[0])
-    second = reservoir.embed(xs[1])
-    third = reservoir.embed(xs[0], first=[True, False, True, False])
-    same_bits(third[::2], first[::2])
-    assert (third[1::2] != first[1::2]).any(1).all()
-    reservoir.reset()
-    same_bits(reservoir.embed(xs[0]), first)
-    same_bits(reservoir.embed(xs[1]), second)
-    reservoir.reset()
-    assert reservoir.embed(xs[0][:2]).shape == (2, 30)
+@pytest.mark.parametrize("mode", ["NEXT_STEP", "SAME_STEP", "DISABLED"])
+def test_episodes_of_environments(mode):
+    gymnasium = pytest.importorskip("gymnasium")
+    mode = gymnasium.vector.AutoresetMode[mode]
+    disabled = mode == gymnasium.vector.AutoresetMode.DISABLED
 
+    def make():
+        return gymnasium.make_vec("CartPole-v1", 3, vectorization_mode="sync",
+                                  vector_kwargs=dict(autoreset_mode=mode))
 
-def test_it_goes_on_from_a_checkpoint():
-    xs = inputs(6)
-    reservoir = wsa.Reservoir(Numbers(), size=30)
-    assert reservoir.state() == {}
-    for x in xs[:3]:
-        reservoir.embed(x)
-    other = wsa.Reservoir(Numbers(), size=30)
-    other.load_state(reservoir.state())
-    for x in xs[3:]:
-        same_bits(reservoir.embed(x), other.embed(x))
-    # what was returned is nobody else's
-    reservoir.embed(xs[0])[...] = 0
-    assert reservoir.state()["reservoir"].any()
-    other.load_state({})
-    assert other.state() == {}
-    with pytest.raises(ValueError, match=r"state entry reservoir has shape \(4, 30\), expected "
-                                         r"\(B, 20\)"):
-        wsa.Reservoir(Numbers(), size=20).load_state(reservoir.state())
-    with pytest.raises(ValueError, match="state entry x is unknown"):
-        other.load_state({"x": xs[0]})
+    encoders = Numbers(4)
+    reservoir = wsa.Reservoir(encoders, size=30)
+    plain, env = make(), wsa.ReservoirEnv(make(), reservoir)
+    assert env.num_envs == 3 and env.single_action_space.n == 2
+    raw, _ = plain.reset(seed=5)
+    got, _ = env.reset(seed=5)
+    # what each environment saw since its episode began, and whether the last is the end
+    seen, over, ends = [[x] for x in raw], np.zeros(3, bool), 0
+
+    def expected(i):
+        return list(through(reservoir, [x[None] for x in seen[i]]))[-1][0]
+
+    rng = np.random.default_rng(0)
+    for _ in range(80):
+        for i in range(3):
+            close(got[i], expected(i))
+        actions = rng.integers(0, 2, 3)
+        raw, _, terminated, truncated, info = plain.step(actions)
+        got, _, _, _, ours = env.step(actions)
+        ended = terminated | truncated
+        for i in range(3):
+            if ended[i] and mode == gymnasium.vector.AutoresetMode.SAME_STEP:
+                seen[i].append(info["final_obs"][i])
+                close(ours["final_obs"][i], expected(i))
+                seen[i] = [raw[i]]
+            elif over[i] and not disabled:
+                seen[i] = [raw[i]]
+            else:
+                seen[i].append(raw[i])
+        over, ends = ended & (mode == gymnasium.vector.AutoresetMode.NEXT_STEP), ends + ended.sum()
+        if disabled and ended.any():
+            for i in range(3):
+                close(got[i], expected(i))
+            raw, _ = plain.reset(options={"reset_mask": ended.copy()})
+            got, _ = env.reset(options={"reset_mask": ended.copy()})
+            for i in np.flatnonzero(ended):
+                seen[i] = [raw[i]]
+    assert ends > 5
+    with pytest.raises(ValueError, match=r"metadata\['autoreset_mode'\] of the environment is No"):
+        plain.metadata = {}
+        wsa.ReservoirEnv(plain, reservoir)
 
 
 def test_same_bits_on_any_number_of_threads():
     xs = inputs(3, 70)
 
     def states():
-        reservoir = wsa.Reservoir(Numbers(), size=120)
-        return [reservoir.embed(x) for x in xs]
+        return list(through(wsa.Reservoir(Numbers(), size=120), xs))
     same_for_any_threads(states)
 
 
 def test_an_agent_on_its_state():
     reservoir = wsa.Reservoir(Numbers(), size=50)
     network = nn.Sequential(wsa.Single(reservoir.widths, 8), nn.Linear(8, 2)).build()
-    assert network.forward(reservoir.embed(inputs(1)[0]))[0].shape == (4, 2)
+    assert network.forward(reservoir.advance(None, inputs(1)[0]))[0].shape == (4, 2)
 
 
 def test_messages():
@@ -141,10 +165,8 @@ def test_messages():
         with pytest.raises(ValueError, match=message):
             wsa.Reservoir(Numbers(), **settings)
     reservoir = wsa.Reservoir(Numbers(), size=10)
-    reservoir.embed(inputs(1)[0])
-    with pytest.raises(ValueError, match="there are 3 observations, expected 4 as before, or a re"):
-        reservoir.embed(inputs(1, 3)[0])
-    with pytest.raises(ValueError, match=r"first has shape \(3,\), expected \(4,\)"):
-        reservoir.embed(inputs(1)[0], [True, False, True])
-    with pytest.raises(ValueError, match=r"x has shape|width|expected"):
-        reservoir.embed(inputs(1, 4, 2)[0])
+    state = reservoir.advance(None, inputs(1)[0])
+    with pytest.raises(ValueError, match=r"state has shape \(4, 10\), expected \(3, 10\)"):
+        reservoir.advance(state, inputs(1, 3)[0])
+    with pytest.raises(ValueError, match="expected"):
+        reservoir.advance(None, inputs(1, 4, 2)[0])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gatelearn.errors import require
 from gatelearn.interop.torch import combination as combine
 from gatelearn.interop.torch import torch
-from gatelearn.wsa import Combination
+from gatelearn.wsa import Combination, Combiner
 from gatelearn.wsa.encoders import Encoder, Encoders
 
 sb3 = require("stable_baselines3", install="stable-baselines3").common
@@ -63,16 +63,15 @@ class WSAExtractor(sb3.torch_layers.BaseFeaturesExtractor):
     Examples
     --------
     >>> from stable_baselines3 import PPO
-    >>> from gatelearn.wsa import Mean
     >>> from gatelearn.wsa.encoders import as_encoder
     >>> x = np.zeros((1, 4), np.float32)
     >>> encoders = [as_encoder(lambda x: x[:, :2], name="cart", example=x),
     ...             as_encoder(lambda x: x[:, 2:], name="pole", example=x)]
     >>> model = PPO("MlpPolicy", "CartPole-v1", n_steps=64, device="cpu", policy_kwargs=dict(
     ...     features_extractor_class=WSAExtractor,
-    ...     features_extractor_kwargs=dict(encoders=encoders, width=32, combination=Mean)))
-    >>> model.learn(64).policy.features_extractor.weights.shape
-    torch.Size([64, 2])
+    ...     features_extractor_kwargs=dict(encoders=encoders, width=32)))
+    >>> model.learn(64).policy.features_extractor.weights[0]
+    tensor([0., 1.])
     """
 
     def __init__(self, observation_space: spaces.Space,
@@ -168,6 +167,4 @@ class EncodedVecEnv(sb3.vec_env.VecEnvWrapper):
 
 
 def _first_is_context(widths: Mapping[str, int], width: int) -> Combination:
-    from gatelearn.wsa import Combiner
-
     return Combiner(widths, width, context=next(iter(widths)))

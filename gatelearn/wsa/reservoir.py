@@ -6,10 +6,10 @@ import math
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from gatelearn import functional as F
-from gatelearn._convert import as_flags, check_shape
+from gatelearn._convert import check_shape
 
 
 class Embedding(Protocol):
@@ -27,10 +27,9 @@ class Reservoir:
     ``x_t = (1 - leak) * x_{t-1} + leak * tanh(f_t @ W_in + x_{t-1} @ W + b)``, and x_t is what the
     agent sees. W is sparse, and so scaled that traces of the past fade.
 
-    The state depends on all observations since the episode began. So a reservoir stands where
-    `Encoders` does, on the side of the environments: a rollout has it embed each observation once,
-    in order, and stores what comes out; nothing goes through it again when the agent learns. Its
-    rows are the environments'.
+    The state depends on all observations since the episode began. So a reservoir stands on the side
+    of the environments, which know when one begins: see `ReservoirEnv`. A rollout stores what comes
+    out; nothing goes through it again when the agent learns.
 
     Parameters
     ----------
@@ -76,13 +75,10 @@ class Reservoir:
     ...         return np.asarray(observations, np.float32)
     >>> reservoir = Reservoir(Position(), size=50)
     >>> x = np.ones((3, 2))
-    >>> first = reservoir.embed(x)
-    >>> second = reservoir.embed(x)
-    >>> bool((first == second).any())
-    False
-    >>> again = reservoir.embed(x, first=[True, False, False])
-    >>> bool((again[0] == first[0]).all()), bool((again[1] == first[1]).any())
-    (True, False)
+    >>> first = reservoir.advance(None, x)
+    >>> second = reservoir.advance(first, x)
+    >>> second.shape, bool((first == second).any())
+    ((3, 50), False)
     """
 
     def __init__(self, encoders: Embedding, *, size: int = 1024, spectral_radius: float = 0.9,
@@ -109,21 +105,16 @@ class Reservoir:
             raise ValueError(f"density is {density}: no unit of {size} reads itself, expected more")
         self.weight = (spectral_radius / radius * weight).astype(np.float32)
         self.bias = rng.uniform(-0.1, 0.1, size).astype(np.float32)
-        self._state: NDArray | None = None
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(self.widths)
-
-    def embed(self, observations: Any, first: ArrayLike | None = None) -> NDArray[np.float32]:
-        """Take one step of time with the observations of all environments.
+    def advance(self, state: NDArray | None, observations: Any) -> NDArray[np.float32]:
+        """Take one step of time.
 
         Parameters
         ----------
+        state : ndarray of float32, shape (B, size), or None
+            What the last step returned; 0, or None for all, where an episode begins.
         observations
             B of them, as the encoders take them.
-        first : array_like of bool, shape (B,), optional
-            Those that begin an episode: what came before them is forgotten. None do by default.
 
         Returns
         -------
@@ -132,45 +123,88 @@ class Reservoir:
         Raises
         ------
         ValueError
-            If there are more or fewer observations than before; `reset` comes first.
+            If `state` has not B rows.
         """
         features = np.ascontiguousarray(self.encoders.embed(observations), np.float32)
-        state = self._state
         if state is None:
             state = np.zeros((len(features), self.width), np.float32)
-        if len(state) != len(features):
-            raise ValueError(f"there are {len(features)} observations, expected {len(state)} as "
-                             "before, or a reset")
-        if first is not None:
-            begins = check_shape(as_flags(first, "first"), "first", (len(state),)).astype(bool)
-            state = np.where(begins[:, None], np.float32(0), state)
+        check_shape(state, "state", (len(features), self.width))
         driven = F.linear(features, self.input_weight, self.bias) + F.linear(state, self.weight)
-        self._state = (1 - self.leak) * state + self.leak * F.tanh(driven)
-        return self._state.copy()
+        return (1 - self.leak) * state + self.leak * F.tanh(driven)
 
-    def reset(self) -> None:
-        """Forget all episodes, and how many environments there are."""
-        self._state = None
 
-    def state(self) -> dict[str, NDArray]:
-        """Return a copy of what was remembered, for a checkpoint; empty after `reset`."""
-        return {} if self._state is None else {"reservoir": self._state.copy()}
+class ReservoirEnv:
+    """A Gymnasium vector environment whose observations are the states of a reservoir.
 
-    def load_state(self, state: dict[str, NDArray]) -> None:
-        """Continue from what `state` returned.
+    Each observation is encoded once. An episode begins without a past; its last observation, should
+    it come beside the first of the next, has the past of its own. All else is the environment's.
 
-        Raises
-        ------
-        ValueError
-            If it is that of a reservoir of another size; nothing is then changed.
-        """
-        for key in state.keys() - {"reservoir"}:
-            raise ValueError(f"state entry {key} is unknown")
-        found = state.get("reservoir")
-        if found is not None and (found.ndim != 2 or found.shape[1] != self.width):
-            raise ValueError(f"state entry reservoir has shape {found.shape}, expected "
-                             f"(B, {self.width})")
-        self._state = None if found is None else found.astype(np.float32)
+    Parameters
+    ----------
+    env : gymnasium.vector.VectorEnv
+        ``metadata["autoreset_mode"]`` says how its episodes begin again: all three of Gymnasium's
+        modes are handled.
+    reservoir : Reservoir
+
+    Raises
+    ------
+    ValueError
+        If the environment does not say how it begins again.
+
+    Examples
+    --------
+    >>> import gymnasium
+    >>> from gatelearn import wsa
+    >>> class Same:
+    ...     width = 4
+    ...     def embed(self, observations):
+    ...         return observations
+    >>> env = wsa.ReservoirEnv(gymnasium.make_vec("CartPole-v1", 3),
+    ...                        wsa.Reservoir(Same(), size=50))
+    >>> env.reset(seed=0)[0].shape, env.step(np.array([0, 1, 0]))[0].shape
+    ((3, 50), (3, 50))
+    """
+
+    def __init__(self, env: Any, reservoir: Reservoir):
+        mode = env.metadata.get("autoreset_mode")
+        # an enumeration, its value or its name
+        self._mode = str(getattr(mode, "value", mode)).lower().replace("_", "")
+        if self._mode not in ("nextstep", "samestep", "disabled"):
+            raise ValueError(f"metadata['autoreset_mode'] of the environment is {mode!r}, expected "
+                             "next_step, same_step or disabled")
+        self.env, self.reservoir = env, reservoir
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.env, name)
+
+    def reset(self, *, seed: Any = None,
+              options: dict[str, Any] | None = None) -> tuple[NDArray, dict[str, Any]]:
+        """Begin episodes in all environments, or in those of ``options["reset_mask"]``."""
+        # the environment may take the mask out of the options
+        begins = None if options is None else options.get("reset_mask")
+        observations, info = self.env.reset(seed=seed, options=options)
+        state = self.reservoir.advance(None, observations)
+        if begins is not None:
+            state = np.where(np.asarray(begins)[:, None], state, self._state)
+        self._state, self._ended = state, np.zeros(len(state), bool)
+        return state.copy(), info
+
+    def step(self, actions: Any) -> tuple[NDArray, NDArray, NDArray, NDArray, dict[str, Any]]:
+        """Act once in each environment."""
+        observations, rewards, terminated, truncated, info = self.env.step(actions)
+        ended = terminated | truncated
+        begins = {"nextstep": self._ended, "samestep": ended}.get(self._mode)
+        past = self._state
+        if begins is not None:
+            past = np.where(begins[:, None], np.float32(0), past)
+        if self._mode == "samestep" and ended.any():
+            rows = np.flatnonzero(ended)
+            last = np.zeros_like(self._state)
+            last[rows] = self.reservoir.advance(self._state[rows],
+                                                np.stack([info["final_obs"][i] for i in rows]))
+            info = info | {"final_obs": last}
+        self._state, self._ended = self.reservoir.advance(past, observations), ended
+        return self._state.copy(), rewards, terminated, truncated, info
 
 
 def radius_of(matrix: NDArray) -> float:

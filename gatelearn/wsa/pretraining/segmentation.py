@@ -61,6 +61,8 @@ class SegmentationNetwork(PretrainingNetwork):
         Of the maps at a quarter of the frame's size; half of it at half the size.
     width : int, default 128
         Of the hidden layer before the translations.
+    contrast : float, default 20
+        What is seen is multiplied by, since most objects are small or faint.
 
     References
     ----------
@@ -78,16 +80,18 @@ class SegmentationNetwork(PretrainingNetwork):
     depth = 2
 
     def __init__(self, size: Sequence[int] = (84, 84), objects: int = 8, channels: int = 32,
-                 width: int = 128):
+                 width: int = 128, contrast: float = 20.0):
         self.settings = {"size": list(size), "objects": objects, "channels": channels,
-                         "width": width}
+                         "width": width, "contrast": contrast}
         if any(n < 8 or n % 4 for n in size):
             raise UserError(f"size is {tuple(size)}, expected multiples of 4 of at least 8")
         for name, value, least in (("objects", objects, 1), ("channels", channels, 2),
                                    ("width", width, 1)):
             if value < least:
                 raise UserError(f"{name} is {value}, expected at least {least}")
-        self.size, self.objects = tuple(size), objects
+        if not 0 < contrast < math.inf:
+            raise UserError(f"contrast is {contrast}, expected a finite number above 0")
+        self.size, self.objects, self.contrast = tuple(size), objects, contrast
         half = channels // 2
         self.fine = nn.Sequential(nn.Conv2d(2, half, 5, stride=2, padding=2), nn.ReLU())
         self.coarse = nn.Sequential(nn.Conv2d(half, channels, 3, stride=2, padding=1), nn.ReLU(),
@@ -114,7 +118,7 @@ class SegmentationNetwork(PretrainingNetwork):
         return self._find(as_pixels(stacks, background.dtype) - background)
 
     def _find(self, changes: NDArray) -> Motion:
-        fine, fined = self.fine.forward(changes)
+        fine, fined = self.fine.forward(changes * changes.dtype.type(self.contrast))
         coarse, coarsed = self.coarse.forward(fine)
         moves, moved = self.motion.forward(coarse)
         up, upped = self.up.forward(coarse)
@@ -148,8 +152,9 @@ class SegmentationNetwork(PretrainingNetwork):
         dup = self.out.backward(F.sigmoid_backward(dmask, motion.masks), outed)
         dcoarse = self.up.backward(dup, upped)
         dcoarse = dcoarse + self.motion.backward(dmoves.reshape(B, -1), moved)
-        dchanges = self.fine.backward(dup + self.coarse.backward(dcoarse, coarsed), fined)
-        self.grad["background"] += (dy - dolder - dchanges.sum(1, keepdims=True)).sum((0, 1))
+        dseen = self.fine.backward(dup + self.coarse.backward(dcoarse, coarsed), fined)
+        dchanges = dolder + self.contrast * dseen.sum(1, keepdims=True)
+        self.grad["background"] += (dy - dchanges).sum((0, 1))
 
 
 @dataclass(frozen=True)
@@ -160,6 +165,8 @@ class SegmentationConfig(PretrainingConfig):
     """Updates, over which the learning rate falls to 0 along a cosine."""
     batch: int = 16
     """Pairs of consecutive frames an update."""
+    lr: float = 2e-3
+    """Highest learning rate."""
     max_grad_norm: float | None = 1.0
     """Longest gradient; None is no limit."""
     similarity: float = 0.5

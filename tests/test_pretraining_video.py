@@ -10,7 +10,7 @@ from gatelearn.wsa import pretraining as pre
 from gatelearn.wsa.pretraining import Frames
 from gatelearn.wsa.pretraining.keypoints import pooled
 from gatelearn.wsa.pretraining.segmentation import Motion
-from gatelearn.wsa.pretraining.similarity import ssim, ssim_backward, window_means
+from gatelearn.wsa.pretraining.similarity import blur, ssim, ssim_backward, window_means
 
 
 def keypoints(dtype=np.float32, *, std=0.3, source_gradient=False, **config):
@@ -21,7 +21,7 @@ def keypoints(dtype=np.float32, *, std=0.3, source_gradient=False, **config):
 
 
 def segmentation(dtype=np.float32, **config):
-    network = pre.SegmentationNetwork((20, 24), objects=2, channels=4, width=6,
+    network = pre.SegmentationNetwork((20, 24), objects=2, channels=4, width=6, blurs=(3, 7),
                                       contrast=2).build(0, dtype)
     return pre.SegmentationTrainer(network, moving_dots(size=(20, 24)), pre.SegmentationConfig(
         **{"batch": 4, "steps": 20, "window": 3, **config}), np.random.default_rng(1))
@@ -122,6 +122,13 @@ def test_segmentation_finds_how_an_object_moves():
     # pixels came from where the object was
     correlation = np.corrcoef(-flow.ravel(), moves[:, ::-1].ravel())[0, 1]
     assert correlation > 0.8
+
+
+def test_blur_is_its_own_adjoint(rng):
+    x, y = rng.standard_normal((2, 3, 6, 7))
+    assert np.sum(blur(x, 5) * y) == pytest.approx(np.sum(x * blur(y, 5)))
+    close(blur(x, 3)[:, 0, 0], x[:, :2, :2].sum((1, 2)) / 9)
+    assert blur(x, 1) is x
 
 
 def test_the_weight_of_masks_rises():
@@ -233,6 +240,7 @@ def test_settings_are_checked():
             (lambda: pre.KeypointsConfig(floor=0), "floor is 0, expected a finite number above 0"),
             (lambda: pre.SegmentationNetwork((4, 8)), r"size is \(4, 8\), expected multiples"),
             (lambda: pre.SegmentationNetwork(objects=0), "objects is 0, expected at least 1"),
+            (lambda: pre.SegmentationNetwork(blurs=(4,)), r"blurs is \(4,\), expected odd numbers"),
             (lambda: pre.SegmentationConfig(similarity=2), "similarity is 2, expected 0 to 1"),
             (lambda: pre.SegmentationConfig(curriculum=-1), "curriculum is -1, expected 0 to 1"),
             (lambda: segmentation(window=21), "window is 21, expected at most 20"),

@@ -1,6 +1,8 @@
 """Encoders: whatever made the model, checked, in batches, side by side."""
 
 import pickle
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -63,7 +65,8 @@ def test_observations_may_have_parts():
 @pytest.mark.parametrize("bad, error, message", [
     (lambda x: np.where(np.arange(len(x))[:, None] == 1, np.nan, means(x)), FloatingPointError,
      "encoder 'bad' returned nan for observation 4, expected finite numbers"),
-    (lambda x: means(x) * 1e300, FloatingPointError, "encoder 'bad' returned inf for observation 0"),
+    (lambda x: means(x) * 1e300, FloatingPointError,
+     "encoder 'bad' returned inf for observation 0"),
     (lambda x: means(x)[:, :3], ValueError,
      r"encoder 'bad' returned shape \(3, 3\), expected \(3, 4\)"),
     (lambda x: means(x)[1:], ValueError, r"encoder 'bad' returned shape \(2, 4\), expected \(3, 4"),
@@ -109,13 +112,13 @@ def test_arguments_are_checked(tmp_path):
         Encoders(encoder("a.b"))
     with pytest.raises(ValueError, match="name is '<lambda>', expected letters"):
         as_encoder(lambda x: x, example=STACKS)
-    with pytest.raises(ValueError, match="example is None, expected observations: .* of 'means'"):
+    with pytest.raises(ValueError, match=r"example is None, expected observations: .* of 'means'"):
         as_encoder(means)
     with pytest.raises(ValueError, match="example holds no observation"):
         as_encoder(means, example=STACKS[:0])
     with pytest.raises(TypeError, match="model is int, expected an encoder, a callable"):
         as_encoder(3)
-    with pytest.raises(FileNotFoundError, match="no-such.onnx' is no file, expected a pre-trained"):
+    with pytest.raises(FileNotFoundError, match=r"no-such\.onnx' is no file, expected a pre"):
         as_encoder(tmp_path / "no-such.onnx")
     (tmp_path / "model.pt").write_bytes(b"x")
     with pytest.raises(UserError, match=r"has the suffix '\.pt', expected \.onnx or \.safetensors"):
@@ -143,7 +146,8 @@ class TestTorch:
     def test_a_module_is_frozen(self, module):
         torch = pytest.importorskip("torch")
         x = STACKS.astype(np.float32) / 255
-        mine = as_encoder(module, name="conv", example=STACKS, prepare=lambda x: x / np.float32(255))
+        mine = as_encoder(module, name="conv", example=STACKS,
+                          prepare=lambda x: x / np.float32(255))
         assert mine.width == 3 * 6 * 6 and module.training
         first = mine.embed(STACKS)
         with torch.no_grad():
@@ -190,7 +194,7 @@ class TestTorch:
 
         with pytest.raises(TypeError, match="encoder 'Pair' returned tuple, expected a tensor"):
             as_encoder(Pair(), example=STACKS)
-        with pytest.raises(TypeError, match="encoder 'Pair': observations is dict, expected an arr"):
+        with pytest.raises(TypeError, match="encoder 'Pair': observations is dict, expected an"):
             as_encoder(Pair(), example={"image": STACKS})
 
 
@@ -198,7 +202,7 @@ class TestTorch:
 
 @pytest.fixture
 def graph(tmp_path):
-    """Make a file with a graph: ``y = flatten(x) * 2``, ``z = x``, with axes as asked for."""
+    """Make a file with a graph, ``y = 2 * flatten(x)`` and ``z = x``, of the axes asked for."""
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     helper, floats = onnx.helper, onnx.TensorProto.FLOAT
@@ -271,3 +275,13 @@ class TestOnnx:
             as_encoder(tmp_path / "broken.onnx")
         with pytest.raises(ValueError, match="name is '1st', expected letters"):
             as_encoder(graph(name="1st.onnx"))
+
+
+def test_a_missing_onnx_runtime_is_named(tmp_path):
+    (tmp_path / "g.onnx").write_bytes(b"")
+    code = ("import sys; sys.modules['onnxruntime'] = None\n"
+            "from gatelearn.wsa.encoders import as_encoder\n"
+            f"as_encoder({str(tmp_path / 'g.onnx')!r})")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stderr.splitlines()[-1] == ("gatelearn.errors.MissingPackageError: onnxruntime is "
+                                            "not installed: pip install 'gatelearn[onnx]'")

@@ -1,5 +1,8 @@
 """Models that the library trains on frames: batches, gradients, resuming, what encoders keep."""
 
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from helpers import same_bits, same_for_any_threads
@@ -198,3 +201,15 @@ def test_observations_are_checked():
     with pytest.raises(ValueError, match=r"encoder 'state': observations has shape \(1, 1, 20, 20\)"
                                          ", expected .* T of at least 2"):
         encoder.embed(np.zeros((1, 1, 20, 20), np.uint8))
+
+
+@pytest.mark.parametrize("make", ENCODERS.values(), ids=ENCODERS)
+def test_encoders_run_in_several_threads_and_can_be_pickled(make):
+    encoder, frames = make(), moving_dots()
+    stacks = [frames.stacks(np.random.default_rng(i), 8, 5) for i in range(4)]
+    expected = [encoder.embed(x) for x in stacks]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(10):
+            for found, e in zip(pool.map(encoder.embed, stacks), expected, strict=True):
+                same_bits(found, e)
+    same_bits(pickle.loads(pickle.dumps(encoder)).embed(stacks[0]), expected[0])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gatelearn._config import get_num_threads
 from gatelearn.errors import UserError, require
 
-onnxruntime = require("onnxruntime", install="onnxruntime")
+onnxruntime = require("onnxruntime", install="'gatelearn[onnx]'")
 
 __all__ = ["OnnxEncoder"]
 

@@ -103,7 +103,9 @@ class AutoencoderNetwork(PretrainingNetwork):
 class AutoencoderConfig(PretrainingConfig):
     """Settings of `AutoencoderTrainer`."""
 
-    floor: float = 0.01
+    lr: float = 3e-3
+    """Highest learning rate."""
+    floor: float = 0.003
     """Weight of a pixel that is as in the mean frame; one that is white where the mean is black has
     1 more."""
 

@@ -248,8 +248,8 @@ class ContrastiveEncoder(FrozenEncoder):
     ----------
     network : ContrastiveNetwork
     name : str, optional
-    frames : int, default 4
-        How many times the network looks: at the newest stack of its depth, at the one a frame
+    looks : int, default 4
+        How often the network looks: at the newest stack of its depth, at the one a frame
         before, and so on. One frame does not tell where things go.
 
     Examples
@@ -262,18 +262,18 @@ class ContrastiveEncoder(FrozenEncoder):
     model = "contrastive"
     network: ContrastiveNetwork
 
-    def __init__(self, network: ContrastiveNetwork, *, name: str | None = None, frames: int = 4):
-        if frames < 1:
-            raise UserError(f"frames is {frames}, expected at least 1")
-        super().__init__(network, name=name, frames=frames)
+    def __init__(self, network: ContrastiveNetwork, *, name: str | None = None, looks: int = 4):
+        if looks < 1:
+            raise UserError(f"looks is {looks}, expected at least 1")
+        super().__init__(network, name=name, looks=looks)
 
     def size(self) -> int:
-        return self.options["frames"] * self.network.width
+        return self.options["looks"] * self.network.width
 
     def frames_seen(self) -> int:
-        return self.network.depth + self.options["frames"] - 1
+        return self.network.depth + self.options["looks"] - 1
 
     def features(self, observations: NDArray) -> NDArray:
-        depth, frames = self.network.depth, self.options["frames"]
-        looks = np.stack([observations[:, t:t + depth] for t in range(frames)], 1)
-        return self.network.encode(looks.reshape(-1, *looks.shape[2:])).reshape(-1, self.width)
+        depth = self.network.depth
+        seen = np.stack([observations[:, t:t + depth] for t in range(self.options["looks"])], 1)
+        return self.network.encode(seen.reshape(-1, *seen.shape[2:])).reshape(-1, self.width)

@@ -19,6 +19,7 @@ from gatelearn.wsa.pretraining.base import (
     PretrainingNetwork,
     PretrainingTrainer,
     as_pixels,
+    unusual_error,
 )
 from gatelearn.wsa.pretraining.frames import Frames
 
@@ -201,8 +202,7 @@ class KeypointsConfig(PretrainingConfig):
 class KeypointsTrainer(PretrainingTrainer):
     """Trains a Transporter on pairs of frames, either of which may be the earlier one.
 
-    The loss is ``sum(w * (y - target)**2) / sum(w)`` with ``w = floor + |target - mean|``:
-    unweighed, a ball of a few pixels is worth less than noise.
+    The loss is `unusual_error` of the target.
 
     Parameters
     ----------
@@ -250,20 +250,15 @@ class KeypointsTrainer(PretrainingTrainer):
         Returns
         -------
         dict of str to float
-            ``loss``; ``error``, the mean squared error; ``unexplained``, the loss as a share of
-            that of the mean frame.
+            As `unusual_error` has them.
         """
         network = self.network
         target = as_pixels(target, network.params.dtype)
         y, saved = network.forward(source, target)
-        away, off = np.square(target - self.mean), y - target
-        weight = self.config.floor + np.sqrt(away)
-        weight /= weight.sum()
-        loss = float(np.sum(weight * off**2))
+        dy, metrics = unusual_error(y, target, self.mean, self.config.floor)
         network.grads[...] = 0
-        network.backward(2 * weight * off, saved)
-        return {"loss": loss, "error": float(np.mean(off**2)),
-                "unexplained": loss / max(float(np.sum(weight * away)), 1e-12)}
+        network.backward(dy, saved)
+        return metrics
 
 
 class KeypointsEncoder(FrozenEncoder):

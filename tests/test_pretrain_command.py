@@ -150,7 +150,7 @@ def test_without_ale_py(tmp_path):
 
 def test_figures_check_what_they_are_given():
     frames = np.zeros((2, 8, 8))
-    with pytest.raises(ValueError, match=r"reconstructed \(2, 8, 7\), expected \(N, H, W\) for both"):
+    with pytest.raises(ValueError, match=r"reconstructed \(2, 8, 7\), expected \(N, H, W\)"):
         plots.reconstructions(frames, frames[..., :7], frames[0])
     with pytest.raises(ValueError, match=r"background has shape \(8,\), expected \(8, 8\)"):
         plots.reconstructions(frames, frames, frames[0, 0])

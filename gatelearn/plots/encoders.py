@@ -76,8 +76,8 @@ def reconstructions(frames: ArrayLike, reconstructed: ArrayLike, background: Arr
     Returns
     -------
     matplotlib.figure.Figure
-        A column a frame; below frame and reconstruction, both less the background: red is brighter
-        and blue darker.
+        A column a frame; below frame and reconstruction the change, which is both less the
+        background: red is brighter and blue darker.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def reconstructions(frames: ArrayLike, reconstructed: ArrayLike, background: Arr
     if background.shape != frames.shape[1:]:
         raise ValueError(f"background has shape {background.shape}, expected {frames.shape[1:]}")
     panels = [("gray", 0, ["frame", "reconstruction"], [frames, reconstructed]),
-              ("RdBu_r", -1, ["frame\nless background", "reconstruction\nless background"],
+              ("RdBu_r", -1, ["change", "its reconstruction"],
                [frames - background, reconstructed - background])]
     _, height, width = frames.shape
     gap = max(1, width // 20)

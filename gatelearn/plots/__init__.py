@@ -12,11 +12,12 @@ from gatelearn.plots.figure import save
 from gatelearn.plots.gates import gate_map, score_vs_open
 from gatelearn.plots.glimpses import error_by_glimpses, glimpse_paths, save_gif
 from gatelearn.plots.gradients import estimators
+from gatelearn.plots.pretraining import keypoints_over_frames, masks_over_frames
 from gatelearn.plots.returns import model_weights, return_curves
 from gatelearn.plots.speed import scaling
 from gatelearn.plots.sweeps import sweep
 
 __all__ = ["attention_maps", "caption_scores", "error_by_glimpses", "estimators", "gate_map",
-           "glimpse_paths", "learning_curves", "model_weights", "pretraining_curves",
-           "reconstructions", "return_curves", "reward_by_attempt", "save", "save_gif", "scaling",
-           "score_vs_open", "sweep"]
+           "glimpse_paths", "keypoints_over_frames", "learning_curves", "masks_over_frames",
+           "model_weights", "pretraining_curves", "reconstructions", "return_curves",
+           "reward_by_attempt", "save", "save_gif", "scaling", "score_vs_open", "sweep"]

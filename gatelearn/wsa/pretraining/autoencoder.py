@@ -18,6 +18,7 @@ from gatelearn.wsa.pretraining.base import (
     PretrainingNetwork,
     PretrainingTrainer,
     as_pixels,
+    unusual_error,
 )
 from gatelearn.wsa.pretraining.frames import Frames
 
@@ -53,7 +54,7 @@ class AutoencoderNetwork(PretrainingNetwork):
     """
 
     def __init__(self, size: Sequence[int] = (84, 84), depth: int = 4,
-                 layers: Sequence[Sequence[int]] = ((32, 8, 4), (64, 4, 2), (16, 3, 1))):
+                 layers: Sequence[Sequence[int]] = ((16, 8, 4), (32, 4, 2), (16, 3, 1))):
         self.settings = {"size": list(size), "depth": depth, "layers": [list(x) for x in layers]}
         self.depth, self.size = depth, tuple(size)
         down: list[nn.Layer] = []
@@ -118,8 +119,7 @@ class AutoencoderConfig(PretrainingConfig):
 class AutoencoderTrainer(PretrainingTrainer):
     """Trains the reconstruction of stacks, pixels weighed by how unusual they are.
 
-    The loss is ``sum(w * (y - x)**2) / sum(w)`` with ``w = floor + |x - mean|``. Unweighed, a ball
-    of three pixels is worth less to the loss than noise in the background, and is left out.
+    The loss is `unusual_error`.
 
     Parameters
     ----------
@@ -164,20 +164,15 @@ class AutoencoderTrainer(PretrainingTrainer):
         Returns
         -------
         dict of str to float
-            ``loss``; ``error``, the mean squared error; ``unexplained``, the loss as a share of
-            that of the mean frame.
+            As `unusual_error` has them.
         """
         network = self.network
         x = as_pixels(stacks, network.params.dtype)
         y, saved = network.forward(x)
-        away, off = np.square(x - self.mean), y - x
-        weight = self.config.floor + np.sqrt(away)
-        weight /= weight.sum()
-        loss = float(np.sum(weight * off**2))
+        dy, metrics = unusual_error(y, x, self.mean, self.config.floor)
         network.grads[...] = 0
-        network.backward(2 * weight * off, saved)
-        return {"loss": loss, "error": float(np.mean(off**2)),
-                "unexplained": loss / max(float(np.sum(weight * away)), 1e-12)}
+        network.backward(dy, saved)
+        return metrics
 
 
 class StateEncoder(FrozenEncoder):

@@ -260,3 +260,35 @@ class Model(NamedTuple):
 def as_pixels(images: NDArray, dtype: np.dtype) -> NDArray:
     """Return uint8 images in [0, 1]; others, which are there already, as they are."""
     return np.multiply(images, 1 / 255, dtype=dtype) if images.dtype == np.uint8 else images
+
+
+def unusual_error(y: NDArray, x: NDArray, mean: NDArray,
+                  floor: float) -> tuple[NDArray, dict[str, float]]:
+    """Compare reconstructions with images, pixels weighed by how unusual they are.
+
+    The loss is ``sum(w * (y - x)**2) / sum(w)`` with ``w = floor + |x - mean|``. Unweighed, a ball
+    of three pixels is worth less to the loss than noise in the background, and is left out.
+
+    Parameters
+    ----------
+    y, x : ndarray, shape (..., H, W)
+        Reconstructions and images.
+    mean : ndarray, shape (H, W)
+        The mean frame.
+    floor : float
+        Weight of a pixel that is as in the mean frame.
+
+    Returns
+    -------
+    dy : ndarray, shape (..., H, W)
+        Gradient of the loss with respect to `y`.
+    metrics : dict of str to float
+        ``loss``; ``error``, the mean squared error; ``unexplained``, the loss as a share of that of
+        the mean frame.
+    """
+    away, off = np.square(x - mean), y - x
+    weight = floor + np.sqrt(away)
+    weight /= weight.sum()
+    loss = float(np.sum(weight * off**2))
+    return 2 * weight * off, {"loss": loss, "error": float(np.mean(off**2)),
+                              "unexplained": loss / max(float(np.sum(weight * away)), 1e-12)}

@@ -19,6 +19,7 @@ from gatelearn.wsa.pretraining.base import (
     PretrainingNetwork,
     PretrainingTrainer,
     as_pixels,
+    unusual_error,
 )
 from gatelearn.wsa.pretraining.frames import Frames
 
@@ -58,6 +59,9 @@ class KeypointsNetwork(PretrainingNetwork):
         C, of the feature maps; half of it at half the frame's size. Published: 128.
     std : float, default 0.07
         Standard deviation of a blob, where the frame reaches from -1 to 1.
+    contrast : float, default 20
+        What is seen is multiplied by. With small objects seen faintly, the softmax is all but even,
+        and keypoints stay in the middle. It stands for the authors' batch normalisation.
     source_gradient : bool, default False
         Whether gradients also pass through the source's features and keypoints; the authors stop
         them there.
@@ -76,24 +80,25 @@ class KeypointsNetwork(PretrainingNetwork):
     """
 
     def __init__(self, size: Sequence[int] = (84, 84), keypoints: int = 8, channels: int = 32,
-                 std: float = 0.07, source_gradient: bool = False):
+                 std: float = 0.07, contrast: float = 20.0, source_gradient: bool = False):
         self.settings = {"size": list(size), "keypoints": keypoints, "channels": channels,
-                         "std": std, "source_gradient": source_gradient}
+                         "std": std, "contrast": contrast, "source_gradient": source_gradient}
         if any(n < 4 or n % 4 for n in size):
             raise UserError(f"size is {tuple(size)}, expected multiples of 4")
         if keypoints < 1:
             raise UserError(f"keypoints is {keypoints}, expected at least 1")
         if channels < 2:
             raise UserError(f"channels is {channels}, expected at least 2")
-        if not 0 < std < math.inf:
-            raise UserError(f"std is {std}, expected a finite number above 0")
+        for name, value in (("std", std), ("contrast", contrast)):
+            if not 0 < value < math.inf:
+                raise UserError(f"{name} is {value}, expected a finite number above 0")
         self.size, self.keypoints, self.channels, self.std = tuple(size), keypoints, channels, std
-        self.source_gradient = source_gradient
+        self.contrast, self.source_gradient = contrast, source_gradient
         self.maps = (size[0] // 4, size[1] // 4)
         half = channels // 2
         self.featurenet = nn.Sequential(*_down(channels))
         self.keynet = nn.Sequential(*_down(channels), nn.ReLU(),
-                                    nn.Conv2d(channels, keypoints, 1, gain=1.0))
+                                    nn.Conv2d(channels, keypoints, 1, gain=3.0))
         self.decoder = nn.Sequential(
             nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(),
             nn.Upsample2d(), nn.Conv2d(channels, half, 3, padding=1), nn.ReLU(),
@@ -109,6 +114,7 @@ class KeypointsNetwork(PretrainingNetwork):
         """Find features and keypoints in frames (B, 1, H, W): uint8, or in [0, 1]."""
         background = self.param["background"]
         x = as_pixels(frames, background.dtype) - background
+        x *= background.dtype.type(self.contrast)
         features, featured = self.featurenet.forward(x)
         scores, scored = self.keynet.forward(x)
         B, K, P, Q = scores.shape
@@ -167,7 +173,7 @@ class KeypointsNetwork(PretrainingNetwork):
         dscores = weights * (dx * (xs - mean_x) + dy * (ys[:, None] - mean_y))
         seen = self.featurenet.backward(np.ascontiguousarray(dfeatures), featured)
         seen = seen + self.keynet.backward(dscores, scored)
-        self.grad["background"] -= seen.sum((0, 1))
+        self.grad["background"] -= self.contrast * seen.sum((0, 1))
 
 
 @dataclass(frozen=True)
@@ -180,6 +186,8 @@ class KeypointsConfig(PretrainingConfig):
     """Pairs of frames an update."""
     apart: int = 20
     """Most frames between source and target; 1 at least."""
+    lr: float = 2e-3
+    """Highest learning rate."""
     floor: float = 0.01
     """Weight of a pixel that is as in the mean frame, as `AutoencoderConfig` has it."""
 
@@ -194,8 +202,7 @@ class KeypointsConfig(PretrainingConfig):
 class KeypointsTrainer(PretrainingTrainer):
     """Trains a Transporter on pairs of frames, either of which may be the earlier one.
 
-    The loss is ``sum(w * (y - target)**2) / sum(w)`` with ``w = floor + |target - mean|``:
-    unweighed, a ball of a few pixels is worth less than noise.
+    The loss is `unusual_error` of the target.
 
     Parameters
     ----------
@@ -243,20 +250,15 @@ class KeypointsTrainer(PretrainingTrainer):
         Returns
         -------
         dict of str to float
-            ``loss``; ``error``, the mean squared error; ``unexplained``, the loss as a share of
-            that of the mean frame.
+            As `unusual_error` has them.
         """
         network = self.network
         target = as_pixels(target, network.params.dtype)
         y, saved = network.forward(source, target)
-        away, off = np.square(target - self.mean), y - target
-        weight = self.config.floor + np.sqrt(away)
-        weight /= weight.sum()
-        loss = float(np.sum(weight * off**2))
+        dy, metrics = unusual_error(y, target, self.mean, self.config.floor)
         network.grads[...] = 0
-        network.backward(2 * weight * off, saved)
-        return {"loss": loss, "error": float(np.mean(off**2)),
-                "unexplained": loss / max(float(np.sum(weight * away)), 1e-12)}
+        network.backward(dy, saved)
+        return metrics
 
 
 class KeypointsEncoder(FrozenEncoder):

@@ -22,7 +22,7 @@ from gatelearn.wsa.pretraining.base import (
 )
 from gatelearn.wsa.pretraining.frames import Frames
 from gatelearn.wsa.pretraining.keypoints import check_pool, pooled
-from gatelearn.wsa.pretraining.similarity import ssim, ssim_backward
+from gatelearn.wsa.pretraining.similarity import blur, ssim, ssim_backward
 
 # masks start at sigmoid(-2), an eighth, so that objects need not be carved out of the whole frame
 _OFFSET = 2.0
@@ -61,6 +61,12 @@ class SegmentationNetwork(PretrainingNetwork):
         Of the maps at a quarter of the frame's size; half of it at half the size.
     width : int, default 128
         Of the hidden layer before the translations.
+    blurs : sequence of int, default (5, 11)
+        Odd heights and widths of windows: the older frame is moved sharp and also averaged over
+        each of these. Small objects that move by more than their size would otherwise give the flow
+        no gradient. Not published.
+    contrast : float, default 20
+        What is seen is multiplied by, since most objects are small or faint.
 
     References
     ----------
@@ -72,22 +78,27 @@ class SegmentationNetwork(PretrainingNetwork):
     >>> network = SegmentationNetwork().build(seed=0)
     >>> stacks = np.zeros((3, 2, 84, 84), np.uint8)
     >>> network.find(stacks).masks.shape, network.forward(stacks)[0].shape
-    ((3, 8, 84, 84), (3, 1, 84, 84))
+    ((3, 8, 84, 84), (3, 3, 84, 84))
     """
 
     depth = 2
 
     def __init__(self, size: Sequence[int] = (84, 84), objects: int = 8, channels: int = 32,
-                 width: int = 128):
+                 width: int = 128, blurs: Sequence[int] = (5, 11), contrast: float = 20.0):
         self.settings = {"size": list(size), "objects": objects, "channels": channels,
-                         "width": width}
+                         "width": width, "blurs": list(blurs), "contrast": contrast}
         if any(n < 8 or n % 4 for n in size):
             raise UserError(f"size is {tuple(size)}, expected multiples of 4 of at least 8")
         for name, value, least in (("objects", objects, 1), ("channels", channels, 2),
                                    ("width", width, 1)):
             if value < least:
                 raise UserError(f"{name} is {value}, expected at least {least}")
-        self.size, self.objects = tuple(size), objects
+        if not 0 < contrast < math.inf:
+            raise UserError(f"contrast is {contrast}, expected a finite number above 0")
+        if any(n < 3 or n % 2 == 0 for n in blurs):
+            raise UserError(f"blurs is {tuple(blurs)}, expected odd numbers of at least 3")
+        self.size, self.objects, self.contrast = tuple(size), objects, contrast
+        self.blurs = (1, *blurs)
         half = channels // 2
         self.fine = nn.Sequential(nn.Conv2d(2, half, 5, stride=2, padding=2), nn.ReLU())
         self.coarse = nn.Sequential(nn.Conv2d(half, channels, 3, stride=2, padding=1), nn.ReLU(),
@@ -114,7 +125,7 @@ class SegmentationNetwork(PretrainingNetwork):
         return self._find(as_pixels(stacks, background.dtype) - background)
 
     def _find(self, changes: NDArray) -> Motion:
-        fine, fined = self.fine.forward(changes)
+        fine, fined = self.fine.forward(changes * changes.dtype.type(self.contrast))
         coarse, coarsed = self.coarse.forward(fine)
         moves, moved = self.motion.forward(coarse)
         up, upped = self.up.forward(coarse)
@@ -124,13 +135,20 @@ class SegmentationNetwork(PretrainingNetwork):
         return Motion(masks, moves.reshape(len(moves), self.objects + 1, 2),
                       (fined, coarsed, moved, upped, outed))
 
+    def blurred(self, frames: NDArray) -> NDArray:
+        """Return frames (B, 1, H, W), sharp and as `blurs` says: (B, S, H, W)."""
+        return np.concatenate([blur(frames, n) for n in self.blurs], 1)
+
     def forward(self, stacks: NDArray) -> tuple[NDArray, tuple]:
-        """Return the newer frame (B, 1, H, W) as made of the older one of stacks (B, 2, H, W)."""
+        """Return the newer frame as made of the older one of stacks (B, 2, H, W).
+
+        Sharp, then blurred: (B, S, H, W), to be compared with what `blurred` returns.
+        """
         background = self.param["background"]
         changes = as_pixels(stacks, background.dtype) - background
         motion = self._find(changes)
-        flow, older = motion.flow(), np.ascontiguousarray(changes[:, :1])
-        return F.warp(older, flow) + background, (older, motion, flow)
+        flow, older = motion.flow(), self.blurred(changes[:, :1])
+        return F.warp(older, flow) + self.blurred(background[None, None]), (older, motion, flow)
 
     def backward(self, dy: NDArray, saved: tuple, dmasks: float = 0.0) -> None:
         """Add gradients; `dmasks` is one more of each pixel of each mask."""
@@ -148,8 +166,11 @@ class SegmentationNetwork(PretrainingNetwork):
         dup = self.out.backward(F.sigmoid_backward(dmask, motion.masks), outed)
         dcoarse = self.up.backward(dup, upped)
         dcoarse = dcoarse + self.motion.backward(dmoves.reshape(B, -1), moved)
-        dchanges = self.fine.backward(dup + self.coarse.backward(dcoarse, coarsed), fined)
-        self.grad["background"] += (dy - dolder - dchanges.sum(1, keepdims=True)).sum((0, 1))
+        dseen = self.fine.backward(dup + self.coarse.backward(dcoarse, coarsed), fined)
+        # forward: y = warp(blur(older - background), flow) + blur(background)
+        for i, n in enumerate(self.blurs):
+            self.grad["background"] += blur((dy - dolder)[:, i].sum(0), n)
+        self.grad["background"] -= self.contrast * dseen.sum((0, 1))
 
 
 @dataclass(frozen=True)
@@ -160,6 +181,8 @@ class SegmentationConfig(PretrainingConfig):
     """Updates, over which the learning rate falls to 0 along a cosine."""
     batch: int = 16
     """Pairs of consecutive frames an update."""
+    lr: float = 2e-3
+    """Highest learning rate."""
     max_grad_norm: float | None = 1.0
     """Longest gradient; None is no limit."""
     similarity: float = 0.5
@@ -190,7 +213,8 @@ class SegmentationTrainer(PretrainingTrainer):
     With the newer frame x, the older one o and what was made of it, y, the loss is ``a D(y, x) /
     D(o, x) + (1 - a) |y - x| / |o - x| + b sum_k mean(mask_k)``, D being structural dissimilarity,
     ``(1 - SSIM) / 2``: relative to the older frame taken as it is, since little differs between
-    frames. b rises from 0: masks must first be found before they are to be small.
+    frames. The second part is a mean over sharp and blurred frames. b rises from 0: masks must
+    first be found before they are to be small.
 
     Parameters
     ----------
@@ -249,25 +273,27 @@ class SegmentationTrainer(PretrainingTrainer):
         """
         network, config = self.network, self.config
         pixels = as_pixels(stacks, network.params.dtype)
-        older, newer = pixels[:, :1], pixels[:, 1:]
+        older, newer = (network.blurred(pixels[:, t:t + 1]) for t in range(2))
         y, saved = network.forward(pixels)
         off = y - newer
-        similar, windows = ssim(y, newer, config.window)
+        similar, windows = ssim(y[:, :1], newer[:, :1], config.window)
 
-        # both errors against those of a frame in which nothing moves
-        still = max(float(np.abs(older - newer).sum()), 1e-12)
-        still_apart = max(float((1 - ssim(older, newer, config.window)[0]).sum()), 1e-12)
-        unexplained = float(np.abs(off).sum()) / still
-        dissimilar = float((1 - similar).sum()) / still_apart
-        masks, weight = saved[1].masks, self.mask_weight()
-        size, share = float(masks.mean()), config.similarity
-        loss = share * dissimilar + (1 - share) * unexplained + weight * network.objects * size
+        # errors against those of a frame in which nothing moves
+        still = np.maximum(np.abs(older - newer).sum((0, 2, 3), keepdims=True), 1e-12)
+        unexplained = (np.abs(off).sum((0, 2, 3), keepdims=True) / still).ravel()
+        apart = max(float((1 - ssim(older[:, :1], newer[:, :1], config.window)[0]).sum()), 1e-12)
+        dissimilar = float((1 - similar).sum()) / apart
+        masks, weight, share = saved[1].masks, self.mask_weight(), config.similarity
+        size = float(masks.mean())
+        loss = (share * dissimilar + (1 - share) * float(unexplained.mean())
+                + weight * network.objects * size)
 
-        dy = np.sign(off) * y.dtype.type((1 - share) / still)
-        dy += ssim_backward(np.full_like(similar, -share / still_apart), windows)
+        dy = np.sign(off) * ((1 - share) / len(unexplained) / still)
+        dy[:, :1] += ssim_backward(np.full_like(similar, -share / apart), windows)
         network.grads[...] = 0
         network.backward(dy, saved, weight * network.objects / masks.size)
-        return {"loss": loss, "unexplained": unexplained, "dissimilar": dissimilar, "mask": size}
+        return {"loss": loss, "unexplained": float(unexplained[0]), "dissimilar": dissimilar,
+                "mask": size}
 
 
 class SegmentationEncoder(FrozenEncoder):

@@ -86,6 +86,17 @@ def window_means(x: NDArray, size: int) -> NDArray:
     return sums
 
 
+def blur(x: NDArray, size: int) -> NDArray:
+    """Return each pixel's mean over the window round it; beyond images (..., H, W) all is 0.
+
+    With an odd `size` it is its own adjoint: the gradient is blurred in the same way.
+    """
+    if size == 1:
+        return x
+    edge = size // 2
+    return window_means(np.pad(x, [(0, 0)] * (x.ndim - 2) + [(edge, edge)] * 2), size)
+
+
 def _spread(dmeans: NDArray, size: int, shape: tuple[int, ...]) -> NDArray:
     """Return the gradient of `window_means` of images of this shape."""
     height, width = dmeans.shape[-2:]

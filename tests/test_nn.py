@@ -69,6 +69,10 @@ REGISTRY = {
     "Conv2d-strided": lambda: (nn.Conv2d(2, 3, (2, 4), stride=(3, 2), padding=(2, 1), bias=False,
                                          init="orthogonal"), normal(3, 2, 6, 5)),
     "Conv2d-pointwise": lambda: (nn.Conv2d(3, 2, 1), normal(2, 3, 4, 5)),
+    "ConvTranspose2d": lambda: (nn.ConvTranspose2d(3, 2, 3, padding=1), normal(2, 3, 5, 4)),
+    "ConvTranspose2d-strided": lambda: (
+        nn.ConvTranspose2d(2, 3, (2, 4), stride=(3, 2), padding=(0, 1), output_padding=(2, 1),
+                           bias=False), normal(2, 2, 2, 3)),
     "MaxPool2d": lambda: (nn.MaxPool2d(2), normal(2, 3, 4, 7)),
     "MaxPool2d-overlapping": lambda: (nn.MaxPool2d((3, 2), (2, 1), 1), normal(2, 3, 5, 4)),
     "Upsample2d": lambda: (nn.Upsample2d(), normal(2, 3, 2, 5)),

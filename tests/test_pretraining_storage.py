@@ -112,7 +112,7 @@ def test_a_probe_finds_what_is_linear(rng):
     assert scores[0] > 0.999 and scores[3] > 0.999
     assert 0.35 < scores[1] < 0.65 and abs(scores[2]) < 0.1 and np.isnan(scores[4])
     # more features than rows: the penalty is what makes it work
-    wide = np.concatenate([x, 0.1 * rng.standard_normal((900, 1200))], 1)
+    wide = np.concatenate([x, 0.1 * rng.standard_normal((900, 400))], 1)
     assert linear_probe(wide, targets[:, :1], episode)[0] > 0.9
     # units and order of the features do not matter
     same = linear_probe(1e3 * (x + 5)[:, ::-1], targets[:, :2], episode)

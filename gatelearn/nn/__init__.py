@@ -20,6 +20,7 @@ from gatelearn.nn.optim import AdamW, cosine_schedule, matrices_only
 from gatelearn.nn.positions import LearnedPositions, SinusoidalPositions
 from gatelearn.nn.recurrent import GRU, LSTM, RNN, Bidirectional
 from gatelearn.nn.transformer import Block, Transformer
+from gatelearn.nn.transposed import ConvTranspose2d
 from gatelearn.nn.upsampling import Upsample2d
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "Bidirectional",
     "Block",
     "Conv2d",
+    "ConvTranspose2d",
     "DotAttention",
     "Embedding",
     "Flatten",

@@ -54,7 +54,7 @@ class AutoencoderNetwork(PretrainingNetwork):
     """
 
     def __init__(self, size: Sequence[int] = (84, 84), depth: int = 4,
-                 layers: Sequence[Sequence[int]] = ((32, 8, 4), (64, 4, 2), (16, 3, 1))):
+                 layers: Sequence[Sequence[int]] = ((16, 8, 4), (32, 4, 2), (16, 3, 1))):
         self.settings = {"size": list(size), "depth": depth, "layers": [list(x) for x in layers]}
         self.depth, self.size = depth, tuple(size)
         down: list[nn.Layer] = []

@@ -10,6 +10,7 @@ from helpers import same_bits
 from pretraining_cases import moving_dots
 from processes import ROOT
 
+from gatelearn import plots
 from gatelearn.cli import main
 from gatelearn.errors import UserError
 from gatelearn.runs import RunFolder, Table
@@ -61,6 +62,12 @@ def test_it_writes_encoders_table_and_figures(frames, tmp_path, capsys):
     assert (out / "table.csv").read_bytes() == before
 
 
+@pytest.fixture
+def no_figures(monkeypatch):
+    monkeypatch.setattr(pretraining.PretrainingResult, "plot", lambda self: {})
+
+
+@pytest.mark.usefixtures("no_figures")
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(monkeypatch, tmp_path, capsys):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     assert main(["pretrain", "atari", "--out", str(whole), *SMALL]) == 0
@@ -85,6 +92,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(monkeypatch, tmp_path, 
     assert (whole / "table.csv").read_bytes() == (stopped / "table.csv").read_bytes()
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_model_does_not_depend_on_the_others(tmp_path):
     config = pretraining.Config(models=("contrastive",), steps=3, frames=240)
     alone = pretraining.run(config, frames=FRAMES, out=tmp_path / "a", progress=False)
@@ -126,11 +134,27 @@ def test_a_config_of_models_that_do_not_exist():
 
 
 def test_without_ale_py(tmp_path):
-    code = ("import sys; sys.modules['ale_py'] = None\n"
+    code = ("import sys\n"
+            "class Gone:\n"
+            "    def find_spec(self, name, *args):\n"
+            "        if name.partition('.')[0] == 'ale_py':\n"
+            "            raise ModuleNotFoundError('gone', name='ale_py')\n"
+            "sys.meta_path.insert(0, Gone())\n"
             "from gatelearn.cli import main\n"
             f"sys.exit(main(['pretrain', 'atari', '--quiet', '--out', {str(tmp_path / 'r')!r}]))")
-    pytest.importorskip("gatelearn.tasks.atari")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
                           env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=60)
     assert done.returncode == 2
     assert "ale_py is not installed: pip install 'gatelearn[atari]'" in done.stderr
+
+
+def test_figures_check_what_they_are_given():
+    frames = np.zeros((2, 8, 8))
+    with pytest.raises(ValueError, match=r"reconstructed \(2, 8, 7\), expected \(N, H, W\)"):
+        plots.reconstructions(frames, frames[..., :7], frames[0])
+    with pytest.raises(ValueError, match=r"background has shape \(8,\), expected \(8, 8\)"):
+        plots.reconstructions(frames, frames, frames[0, 0])
+    with pytest.raises(ValueError, match="rows hold no loss to draw"):
+        plots.pretraining_curves([])
+    with pytest.raises(ValueError, match="loss is 0 at step 1 of state, expected above 0"):
+        plots.pretraining_curves([{"stage": "state", "step": 1, "loss": 0}])

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gatelearn import plots
+from gatelearn import get_num_threads, plots
 from gatelearn.errors import UserError, suggest
 from gatelearn.runs import (
     Progress,
@@ -30,7 +30,9 @@ from gatelearn.wsa.pretraining import (
     AutoencoderNetwork,
     Frames,
     FrozenEncoder,
+    KeypointsNetwork,
     PretrainingNetwork,
+    SegmentationNetwork,
     save_encoder,
 )
 
@@ -131,7 +133,7 @@ def atari_frames(game: str, count: int, seed: int) -> Frames:
     """
     from gatelearn.tasks import atari
 
-    return Frames(*atari.random_frames(game, count, seed))
+    return Frames(*atari.random_frames(game, count, seed, threads=get_num_threads()))
 
 
 def train_encoder(model: str, frames: Frames, config: Config, folder: RunFolder, stage: str,
@@ -217,5 +219,19 @@ def _draw_reconstructions(network: PretrainingNetwork, frames: Frames) -> Any:
                                           network.param["background"])
 
 
-# what a model sees in a few frames
-_FIGURES: dict[str, Callable[[PretrainingNetwork, Frames], Any]] = {"state": _draw_reconstructions}
+def _draw_keypoints(network: PretrainingNetwork, frames: Frames) -> Any:
+    assert isinstance(network, KeypointsNetwork)
+    stacks = frames.spread(8, network.depth)
+    return plots.keypoints_over_frames(stacks[:, -1], network.see(stacks).points)
+
+
+def _draw_masks(network: PretrainingNetwork, frames: Frames) -> Any:
+    assert isinstance(network, SegmentationNetwork)
+    stacks = frames.spread(6, network.depth)
+    motion = network.find(stacks)
+    return plots.masks_over_frames(stacks[:, -1], motion.masks, motion.moves)
+
+
+# what a model sees in a few frames; ST-DIM shows nothing
+_FIGURES: dict[str, Callable[[PretrainingNetwork, Frames], Any]] = {
+    "state": _draw_reconstructions, "keypoints": _draw_keypoints, "segmentation": _draw_masks}

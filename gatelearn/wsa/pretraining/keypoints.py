@@ -180,8 +180,6 @@ class KeypointsNetwork(PretrainingNetwork):
 class KeypointsConfig(PretrainingConfig):
     """Settings of `KeypointsTrainer`."""
 
-    steps: int = 300
-    """Updates, over which the learning rate falls to 0 along a cosine."""
     batch: int = 16
     """Pairs of frames an update."""
     apart: int = 20

@@ -177,8 +177,6 @@ class SegmentationNetwork(PretrainingNetwork):
 class SegmentationConfig(PretrainingConfig):
     """Settings of `SegmentationTrainer`."""
 
-    steps: int = 300
-    """Updates, over which the learning rate falls to 0 along a cosine."""
     batch: int = 16
     """Pairs of consecutive frames an update."""
     lr: float = 2e-3

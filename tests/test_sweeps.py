@@ -4,7 +4,9 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -486,6 +488,36 @@ def test_ray_runs_the_same_trials(finished, tmp_path, monkeypatch):
         assert ray.is_initialized()
     finally:
         ray.shutdown()
+
+
+def test_ray_at_an_address(tmp_path, monkeypatch):
+    pytest.importorskip("ray")
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    # a session of its own: `ray stop` would end every cluster on the machine
+    head = subprocess.Popen(
+        [shutil.which("ray", path=Path(sys.executable).parent) or "ray", "start", "--head",
+         "--block", "--node-ip-address=127.0.0.1", f"--port={address.rpartition(':')[2]}",
+         "--num-cpus=2", "--include-dashboard=false", "--object-store-memory=200000000",
+         f"--temp-dir=/tmp/ray-{os.getpid()}"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    try:
+        for line in head.stdout:
+            if "Ray runtime started" in line:
+                break
+        else:
+            pytest.skip("no Ray cluster can be started here")
+        result = sweep(tmp_path / "sweep", {"lr": "0.01,0.1"}, sampler="grid", engine="ray",
+                       address=address)
+        assert result.table["state"] == ["complete", "complete"]
+    finally:
+        head.terminate()
+        head.communicate(timeout=60)
+        shutil.rmtree(f"/tmp/ray-{os.getpid()}", ignore_errors=True)
 
 
 def test_a_missing_cluster_is_named(tmp_path):

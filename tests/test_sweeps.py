@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -495,6 +496,7 @@ def test_ray_at_an_address(tmp_path, monkeypatch):
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
+    temporary = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # its sockets need a short path
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
@@ -503,7 +505,7 @@ def test_ray_at_an_address(tmp_path, monkeypatch):
         [shutil.which("ray", path=Path(sys.executable).parent) or "ray", "start", "--head",
          "--block", "--node-ip-address=127.0.0.1", f"--port={address.rpartition(':')[2]}",
          "--num-cpus=2", "--include-dashboard=false", "--object-store-memory=200000000",
-         f"--temp-dir=/tmp/ray-{os.getpid()}"],
+         f"--temp-dir={temporary}"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
     try:
         for line in head.stdout:
@@ -517,7 +519,7 @@ def test_ray_at_an_address(tmp_path, monkeypatch):
     finally:
         head.terminate()
         head.communicate(timeout=60)
-        shutil.rmtree(f"/tmp/ray-{os.getpid()}", ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def test_a_missing_cluster_is_named(tmp_path):

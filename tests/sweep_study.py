@@ -53,6 +53,8 @@ class Config:
     colour: Colour = Colour.RED
     text: Path | None = None
     heads: tuple[int, ...] = (1, 2)
+    rates: tuple[float, float] = (0.5, 1.0)
+    pairs: tuple[tuple[int, int], ...] = ()
     depth: int | None = None
     lr: float = 0.01
     gates: Gates = Gates()

@@ -78,7 +78,10 @@ def test_values_become_what_the_config_holds():
     ({"bias": "true,1"}, "bias is '1', expected true or false"),
     ({"colour": "red,green"}, "colour is 'green', expected red, blue"),
     ({"depth": "none,x"}, "depth is 'x', expected int or none"),
-    ({"heads": "1,2"}, "heads is tuple[int, ...]: a sweep varies numbers, words, booleans and pat"),
+    ({"heads": "1 2,x"}, "heads is 'x', expected values (int) with spaces between them"),
+    ({"rates": "1 2,3"}, "rates is '3', expected 2 values (float) with spaces between them"),
+    ({"pairs": "1,2"}, "pairs is tuple[tuple[int, int], ...]: a sweep varies numbers, words, boo"),
+    ({"heads": "1 2"}, "heads is '1 2', expected at least two values, each once"),
 ])
 def test_mistakes(vary, message):
     with pytest.raises(UserError) as error:

@@ -4,9 +4,12 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -255,7 +258,7 @@ def test_every_failure_has_its_message(tmp_path):
         "crash": "ValueError: it diverged at once",
         "die": "killed by SIGKILL",
         "nan": "metric 'inner.score' is nan",
-        "missing": "the summary has no metric 'inner.score', expected one of loss, done, "
+        "missing": "the summary has no metric 'inner.score'; expected one of loss, done, "
                    "resumed_at"}
     assert result.table["state"] == ["complete", *4 * ["failed"]]
     wrong = sweep(tmp_path / "wrong", {"steps": "0,1"}, sampler="grid")
@@ -271,10 +274,31 @@ def test_another_metric(tmp_path):
                    direction="minimize")
     assert result.best["lr"] == 1e-3
     assert result.table["value"] == sorted(result.table["value"])
-    unknown = sweep(tmp_path / "unknown", {"lr": "1e-4,1e-3"}, sampler="grid", trials=1,
-                    metric="accuracy", direction="maximize")
-    assert unknown.table["message"] == ["the summary has no metric 'accuracy', expected one of "
-                                        "inner.score, inner.threads, loss, done, resumed_at"]
+
+
+@pytest.mark.parametrize(("metric", "hint"), [
+    ("inner.scor", "; did you mean 'inner.score'?"),
+    ("accuracy", "; expected one of inner.score, inner.threads, loss, done, resumed_at")])
+def test_a_metric_that_no_run_has_ends_the_sweep(tmp_path, metric, hint):
+    out = tmp_path / "sweep"
+    with pytest.raises(UserError) as error:
+        sweep(out, {"lr": "1e-4,1e-3,1e-2"}, sampler="grid", metric=metric, direction="maximize")
+    assert str(error.value) == f"the summary has no metric '{metric}'" + hint
+    table = Table.from_csv(out / "table.csv")
+    assert len(table) == 1 and table[0]["message"] == str(error.value)
+
+
+def test_tuples_vary(tmp_path):
+    vary = {"heads": "3 4,5", "rates": [(0.5, 1.0), (2.0, 4.0)]}
+    result = sweep(tmp_path / "sweep", vary, sampler="grid")
+    tried = {(row["heads"], row["rates"]): json.loads(
+        (result.path / row["folder"] / "config.json").read_text())["config"]
+        for row in result.table}
+    assert {k: (v["heads"], v["rates"]) for k, v in tried.items()} == {
+        (h, r): ([int(n) for n in h.split()], [float(x) for x in r.split()])
+        for h in ("3 4", "5") for r in ("0.5 1.0", "2.0 4.0")}
+    again = gl.sweep(sweep_study, vary, out=result.path, resume=True, progress=False)
+    assert list(again.table) == list(result.table)
 
 
 def test_a_grid_is_every_combination_once(tmp_path):
@@ -465,6 +489,37 @@ def test_ray_runs_the_same_trials(finished, tmp_path, monkeypatch):
         assert ray.is_initialized()
     finally:
         ray.shutdown()
+
+
+def test_ray_at_an_address(tmp_path, monkeypatch):
+    pytest.importorskip("ray")
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    temporary = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # its sockets need a short path
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    # a session of its own: `ray stop` would end every cluster on the machine
+    head = subprocess.Popen(
+        [shutil.which("ray", path=Path(sys.executable).parent) or "ray", "start", "--head",
+         "--block", "--node-ip-address=127.0.0.1", f"--port={address.rpartition(':')[2]}",
+         "--num-cpus=2", "--include-dashboard=false", "--object-store-memory=200000000",
+         f"--temp-dir={temporary}"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    try:
+        for line in head.stdout:
+            if "Ray runtime started" in line:
+                break
+        else:
+            pytest.skip("no Ray cluster can be started here")
+        result = sweep(tmp_path / "sweep", {"lr": "0.01,0.1"}, sampler="grid", engine="ray",
+                       address=address)
+        assert result.table["state"] == ["complete", "complete"]
+    finally:
+        head.terminate()
+        head.communicate(timeout=60)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def test_a_missing_cluster_is_named(tmp_path):

@@ -63,8 +63,9 @@ def _options() -> dict[str, tuple[Any, Any]]:
             # once with many, or many times
             Annotated[tuple[tuple[str, ...], ...], require("tyro").conf.UseAppendAction], (),
             "Settings to vary, each NAME=A,B,C (values), NAME=LOW:HIGH (a range) or "
-            "NAME=LOW:HIGH:log. NAME is that of the study's option below, such as gates.lr, or its "
-            "last part where that is unique. Every other option of the study holds for all trials.",
+            "NAME=LOW:HIGH:log. Where a value has several parts, they have spaces between them: "
+            "'NAME=1 2,3'. NAME is that of the study's option below, such as gates.lr, or its last "
+            "part where that is unique. Every other option of the study holds for all trials.",
             metavar="NAME=VALUES ..."),
         "trials": option(
             int | None, None,

@@ -161,8 +161,9 @@ class RecurrentAttention(Layer):
         temperature : float, optional
             With it, cells are drawn by Gumbel noise, and `backward` gives the locator the gradient
             of straight-through Gumbel-softmax [1]_: that of the logits passes the drawn cells as if
-            each glimpse were a mean of all cells, weighted by the softened choice. Biased. Needs a
-            grid, `detach`, and `rng`; costs G * G more glimpses an image.
+            each glimpse were a mean of all cells, weighted by the softened choice. Biased, the more
+            the patches of cells differ. Needs a grid, `detach`, and `rng`; costs G * G more
+            glimpses an image.
 
         Returns
         -------

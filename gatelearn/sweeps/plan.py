@@ -62,7 +62,8 @@ class Plan:
 
     def config_with(self, settings: Mapping[str, Any]) -> Any:
         """Return the config of a trial."""
-        return replace_leaves(self.config, settings)
+        return replace_leaves(self.config, {name: spaces.setting(self.config, name, value)
+                                            for name, value in settings.items()})
 
     def save(self, folder: Path) -> None:
         """Write the plan into the sweep's folder."""

@@ -18,7 +18,7 @@ from gatelearn.runs.config import find_leaf, leaves
 
 @dataclass(frozen=True)
 class Choice:
-    """A setting that takes one of several values; paths and enums as their text."""
+    """A setting that takes one of several values; paths, enums and tuples as their text."""
 
     values: tuple[Any, ...]
 
@@ -49,7 +49,8 @@ def parse_space(config: Any, vary: Mapping[str, str | Sequence[Any]]) -> Space:
     config : dataclass instance
     vary : mapping of str to str or sequence
         For each setting, by its dotted name or its last part where that is unique: ``"a,b,c"`` or a
-        sequence of values, ``"low:high"`` or ``"low:high:log"``.
+        sequence of values, ``"low:high"`` or ``"low:high:log"``. The parts of a tuple are separated
+        by spaces: ``"1 2,3"`` is (1, 2) and (3,).
 
     Returns
     -------
@@ -94,6 +95,13 @@ def from_json(tree: dict[str, Any]) -> Space:
             for name, domain in tree.items()}
 
 
+def setting(config: Any, name: str, value: Any) -> Any:
+    """Return a value of a `Choice` or `Range` as the config's JSON holds it: a tuple as a list."""
+    kinds = _kinds(leaves(config)[name][0])
+    is_tuple = isinstance(value, str) and any(typing.get_origin(kind) is tuple for kind in kinds)
+    return _read(name, kinds, value) if is_tuple else value
+
+
 def _parse(name: str, kinds: list[Any], spec: str | Sequence[Any]) -> Choice | Range:
     numbers = [kind for kind in kinds if kind in (int, float)]
     if isinstance(spec, str):
@@ -101,10 +109,12 @@ def _parse(name: str, kinds: list[Any], spec: str | Sequence[Any]) -> Choice | R
             return _range(name, numbers, spec)
         words = [word.strip() for word in spec.split(",")]
     elif isinstance(spec, Sequence):
-        words = [str(v.value if isinstance(v, enum.Enum) else v) for v in spec]
+        words = [_text(v) for v in spec]
     else:
         raise UserError(f"{name} is {spec!r}, expected text such as '1,2' or a list of values")
-    values = tuple(_value(name, kinds, word) for word in words)
+    read = [_read(name, kinds, word) for word in words]
+    # a tuple is no value that Optuna could store
+    values = tuple(_text(value) if isinstance(value, list) else value for value in read)
     if len(values) < 2 or len(set(words)) < len(words):
         raise UserError(f"{name} is '{','.join(words)}', expected at least two values, each once")
     return Choice(values)
@@ -114,7 +124,7 @@ def _range(name: str, kinds: list[Any], spec: str) -> Range:
     low, high, *log = spec.split(":")
     if log not in ([], ["log"]):
         raise UserError(f"{name} is '{spec}', expected low:high or low:high:log")
-    found = Range(_value(name, kinds, low), _value(name, kinds, high), bool(log))
+    found = Range(_read(name, kinds, low), _read(name, kinds, high), bool(log))
     if found.low >= found.high:
         raise UserError(f"{name} is '{spec}', expected low < high")
     if found.log and found.low <= 0:
@@ -128,27 +138,37 @@ def _kinds(hint: Any) -> list[Any]:
     if origin is typing.Annotated:
         return _kinds(args[0])
     if origin in (typing.Union, types.UnionType):
-        # any word is a str or a path
+        # any word is a str or a path, or a tuple of them
         return sorted((kind for arg in args for kind in _kinds(arg)), key=lambda kind: (
-            isinstance(kind, type) and issubclass(kind, (str, Path))))
+            2 if typing.get_origin(kind) is tuple else
+            int(isinstance(kind, type) and issubclass(kind, (str, Path)))))
     return [hint]
 
 
-def _value(name: str, kinds: list[Any], word: str) -> Any:
+def _text(value: Any) -> str:
+    """Return a value as it is given on the command line."""
+    if isinstance(value, (tuple, list)):
+        return " ".join(_text(part) for part in value)
+    return str(value.value if isinstance(value, enum.Enum) else value)
+
+
+def _read(name: str, kinds: list[Any], word: str) -> Any:
+    """Return a word as a value of one of the types, as JSON holds it."""
     for kind in kinds:
         try:
             return _value_of(kind, word.strip())
         except ValueError:
             continue
         except TypeError:
-            raise UserError(f"{name} is {kind}: a sweep varies numbers, words, booleans and "
-                            "paths") from None
+            raise UserError(f"{name} is {kind}: a sweep varies numbers, words, booleans, paths and "
+                            "tuples of these") from None
     names = " or ".join(_name(kind) for kind in kinds)
     raise UserError(f"{name} is '{word}', expected {names}")
 
 
 def _value_of(kind: Any, word: str) -> Any:
-    """Return a word as a value of a type, as JSON holds it."""
+    if typing.get_origin(kind) is tuple:
+        return _parts(typing.get_args(kind), word.split())
     if kind is type(None):
         values: dict[str, Any] = {"none": None, "None": None}
     elif kind is bool:
@@ -172,7 +192,21 @@ def _value_of(kind: Any, word: str) -> Any:
     return values[word]
 
 
+def _parts(kinds: tuple[Any, ...], words: list[str]) -> list[Any]:
+    if kinds[1:] == (Ellipsis,):
+        kinds = kinds[:1] * len(words)
+    if any(typing.get_origin(kind) is tuple for kind in kinds):
+        raise TypeError
+    if len(words) != len(kinds):
+        raise ValueError
+    return [_value_of(kind, word) for kind, word in zip(kinds, words, strict=True)]
+
+
 def _name(kind: Any) -> str:
+    if typing.get_origin(kind) is tuple:
+        first, *more = typing.get_args(kind)
+        count = "values" if more == [Ellipsis] else f"{len(more) + 1} values"
+        return f"{count} ({_name(first)}) with spaces between them"
     if typing.get_origin(kind) is typing.Literal:
         return ", ".join(map(str, typing.get_args(kind)))
     if isinstance(kind, type) and issubclass(kind, enum.Enum):

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from gatelearn.errors import UserError
+from gatelearn.errors import UserError, suggest
 from gatelearn.runs import Progress, StopFlag, next_folder, stop_on_signal
 from gatelearn.runs.config import to_json
 from gatelearn.runs.folder import claim_folder
@@ -33,9 +33,10 @@ def sweep(study: str | ModuleType, vary: Mapping[str, str | Sequence[Any]] | Non
 
     Each trial is a run of the study in a folder of its own, ``OUT/trials/0007``, in a process of
     its own, which prints to ``OUT/trials/0007.log``. A trial that crashes is kept with its message,
-    and the sweep goes on. ``kill -9`` loses no finished trial; with `resume`, half-finished ones
-    continue from their checkpoints. With one worker the same seed gives the same trials, resumed or
-    not; with several, what the sampler "tpe" proposes depends on the order in which they finish.
+    and the sweep goes on; only if the first run to finish has no such metric it ends. ``kill -9``
+    loses no finished trial; with `resume`, half-finished ones continue from their checkpoints. With
+    one worker the same seed gives the same trials, resumed or not; with several, what the sampler
+    "tpe" proposes depends on the order in which they finish.
 
     Parameters
     ----------
@@ -43,8 +44,9 @@ def sweep(study: str | ModuleType, vary: Mapping[str, str | Sequence[Any]] | Non
         Name of one of gatelearn's studies, or a module like them that can be imported.
     vary : mapping of str to str or sequence
         For each setting to vary (dotted name, or its last part where that is unique) its values,
-        ``"a,b,c"`` or a list, or its range, ``"low:high"`` or ``"low:high:log"``. May be left out
-        when resuming, as all else that decides what the trials are.
+        ``"a,b,c"`` or a list, or its range, ``"low:high"`` or ``"low:high:log"``. Parts of a tuple
+        have spaces between them: ``"0.5 1,2"``. May be left out when resuming, as all else that
+        decides what the trials are.
     trials : int, default 20
         How many in all, failed ones included; with the sampler "grid" by default, and at most, as
         many as there are combinations. A sweep that is resumed may be given another number.
@@ -82,7 +84,8 @@ def sweep(study: str | ModuleType, vary: Mapping[str, str | Sequence[Any]] | Non
     Raises
     ------
     UserError
-        If a setting, a value or an option cannot be used, or differs from the sweep to resume.
+        If a setting, a value or an option cannot be used, or differs from the sweep to resume; if
+        the first run to finish does not have the metric.
     OSError
         If the folder cannot be written, is in use, or holds something and `resume` is False.
     KeyboardInterrupt
@@ -202,8 +205,11 @@ class _Sweep:
             return
         try:
             value = read_metric(self.path / trial.user_attrs["folder"], self.plan.metric)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, UserError) as error:
             self._fail(trial, str(error))
+            # mistyped, most likely: no trial would have it
+            if isinstance(error, UserError) and not self.database.trials("complete"):
+                raise
             return
         self.database.complete(trial, value)
         self.progress.print(f"trial {trial.number}: {self.plan.metric} {value:.6g} with "
@@ -222,14 +228,16 @@ def read_metric(folder: Path, metric: str) -> float:
     ------
     OSError
         If the run wrote no summary.
+    UserError
+        If there is no such number; the message names a similar one, or all there are.
     ValueError
-        If the number is missing, in which case the message names those there are, or not finite.
+        If it is not finite.
     """
     summary = json.loads((folder / "summary.json").read_text("utf-8"))
     numbers = _numbers(summary)
     if metric not in numbers:
-        raise ValueError(f"the summary has no metric '{metric}', expected one of "
-                         f"{', '.join(numbers) or 'none: it holds no number'}")
+        raise UserError(f"the summary has no metric '{metric}'"
+                        + (suggest(metric, numbers) if numbers else ": it holds no number"))
     if not math.isfinite(value := numbers[metric]):
         raise ValueError(f"metric '{metric}' is {value}")
     return value

@@ -23,7 +23,7 @@ PACKAGES = "'gatelearn[atari]'"
 
 def load(game: str, *, seed: int | None = None, sticky: float = 0.0, mode: int | None = None,
          difficulty: int | None = None, ale: Any = None) -> Any:
-    """Return an ``ale_py.ALEInterface`` with a game at its beginning.
+    """Return an ``ale_py.ALEInterface`` that holds a game; its `reset_game` begins it.
 
     Parameters
     ----------
@@ -51,7 +51,6 @@ def load(game: str, *, seed: int | None = None, sticky: float = 0.0, mode: int |
         ale.setMode(mode)
     if difficulty is not None:
         ale.setDifficulty(difficulty)
-    ale.reset_game()
     return ale
 
 

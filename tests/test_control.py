@@ -28,7 +28,7 @@ def test_view_shows_movements_of_less_than_a_pixel():
 
 
 def test_nothing_in_view():
-    view = top_view(np.array([AWAY, AWAY]), np.array([AWAY, -AWAY]), -AWAY, AWAY)
+    view = top_view(np.array([AWAY, AWAY]), np.array([AWAY, AWAY * [1, -1]]), -AWAY, AWAY)
     assert (view == GROUND).all()
 
 

@@ -4,6 +4,8 @@ Every function returns a Matplotlib figure and leaves Matplotlib's global state 
 window, no change of backend. In a notebook a figure shows itself; `save` writes it.
 """
 
+from gatelearn.plots.animation import save_frames
+from gatelearn.plots.atari import frame_strip
 from gatelearn.plots.attempts import reward_by_attempt
 from gatelearn.plots.captions import attention_maps, caption_scores
 from gatelearn.plots.curves import learning_curves
@@ -17,7 +19,8 @@ from gatelearn.plots.returns import model_weights, return_curves
 from gatelearn.plots.speed import scaling
 from gatelearn.plots.sweeps import sweep
 
-__all__ = ["attention_maps", "caption_scores", "error_by_glimpses", "estimators", "gate_map",
-           "glimpse_paths", "keypoints_over_frames", "learning_curves", "masks_over_frames",
-           "model_weights", "pretraining_curves", "reconstructions", "return_curves",
-           "reward_by_attempt", "save", "save_gif", "scaling", "score_vs_open", "sweep"]
+__all__ = ["attention_maps", "caption_scores", "error_by_glimpses", "estimators", "frame_strip",
+           "gate_map", "glimpse_paths", "keypoints_over_frames", "learning_curves",
+           "masks_over_frames", "model_weights", "pretraining_curves", "reconstructions",
+           "return_curves", "reward_by_attempt", "save", "save_frames", "save_gif", "scaling",
+           "score_vs_open", "sweep"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gatelearn.errors import require
+from gatelearn.plots.animation import save_frames
 from gatelearn.plots.figure import COLOURS, new_figure, style
-from gatelearn.runs import Table, atomic_write
+from gatelearn.runs import Table
 
 RIGHT, WRONG = COLOURS[2], COLOURS[1]
 DIM = 0.25  # what is left of the brightness of pixels that nobody looked at
@@ -211,15 +211,7 @@ def save_gif(
     """
     images, places = _checked(np.asarray(image)[None], np.asarray(locations)[None])
     frames = gif_frames(images[0], places[0], size, scales, zoom)
-    pillow = require("PIL.Image")
-    pictures = [pillow.fromarray(frame) for frame in frames]
-    data = io.BytesIO()
-    pictures[0].save(data, format="GIF", save_all=True, append_images=pictures[1:], loop=0,
-                     duration=milliseconds)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write(path, data.getvalue())
-    return path
+    return save_frames(path, frames, milliseconds=milliseconds)
 
 
 def gif_frames(image: NDArray, path: NDArray, size: int, scales: int,

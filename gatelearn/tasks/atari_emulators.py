@@ -23,7 +23,7 @@ PACKAGES = "'gatelearn[atari]'"
 
 def load(game: str, *, seed: int | None = None, sticky: float = 0.0, mode: int | None = None,
          difficulty: int | None = None, ale: Any = None) -> Any:
-    """Return an ``ale_py.ALEInterface`` with a game at its beginning.
+    """Return an ``ale_py.ALEInterface`` that holds a game; its `reset_game` begins it.
 
     Parameters
     ----------
@@ -51,7 +51,6 @@ def load(game: str, *, seed: int | None = None, sticky: float = 0.0, mode: int |
         ale.setMode(mode)
     if difficulty is not None:
         ale.setDifficulty(difficulty)
-    ale.reset_game()
     return ale
 
 
@@ -68,12 +67,13 @@ class Machine:
     def __init__(self, game: str, sticky: float, mode: int | None = None,
                  difficulty: int | None = None):
         self._settings = {"game": game, "sticky": sticky, "mode": mode, "difficulty": difficulty}
-        self.ale = load(**self._settings)
-        self.actions = self.ale.getMinimalActionSet()
+        self.ale: Any = None  # until the first seed: loading takes a tenth of a second
+        self._actions: Any = None
 
     def seed(self, seed: int) -> None:
         """Load the game anew with this seed."""
-        load(**self._settings, seed=seed, ale=self.ale)
+        self.ale = load(**self._settings, seed=seed, ale=self.ale)
+        self._actions = self.ale.getMinimalActionSet()
 
     def reset(self) -> None:
         """Begin the game."""
@@ -81,7 +81,7 @@ class Machine:
 
     def act(self, action: int) -> int:
         """Play one frame; return its reward."""
-        return self.ale.act(self.actions[action])
+        return self.ale.act(self._actions[action])
 
 
 class Emulators:
@@ -92,6 +92,7 @@ class Emulators:
     Parameters
     ----------
     machines : list of Machine
+        One an environment.
     settings : Atari
         Stack, frames skipped and so on.
     same_step : bool
@@ -107,7 +108,7 @@ class Emulators:
         self._settings = settings
         self._same_step = same_step
         self._screen = RecolouredScreen(recolouring) if recolouring else PlainScreen()
-        names = [action.name for action in machines[0].actions]
+        names = settings.actions
         self._fire = names.index("FIRE") if "FIRE" in names else None
         self._rng: list[Any] = [None] * N
         self._frames = np.zeros((N, 2, HEIGHT, WIDTH), np.uint8)

@@ -76,7 +76,6 @@ class ModifiedMachine(Machine):
         self._name = name
         self._modify = require(f"hackatari.games.{module}", install=PACKAGE).modif_funcs
         self._each_frame: list[Any] = []
-        self.reset()
 
     # what HackAtari's functions ask of an environment
 

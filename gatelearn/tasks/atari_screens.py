@@ -15,11 +15,12 @@ HEIGHT, WIDTH = 210, 160
 SIDE = 84
 GRAY = np.array([0.2989, 0.587, 0.114])  # of red, green and blue, as the emulator mixes them
 
-# Changes of colour that stay visible in gray. Rotated channels change which of two objects is the
-# brighter one, the inverted screen turns all of them about, the dark and the pale one have half
-# the contrast. Shuffled ones give each colour of the palette another, drawn at random: nothing but
-# shape and movement is left of what was learned.
-RECOLOURINGS = ("inverted", "rotated", "dark", "pale", "shuffled-0", "shuffled-1", "shuffled-2")
+# Changes of colour that leave all objects visible in gray. Which of two is the brighter one turns
+# about everywhere (inverted) or for some pairs: rotated shows the green, blue and red as red, green
+# and blue, shuffled puts eight bands of brightness in another order. Dark and pale halve contrast.
+RECOLOURINGS = ("inverted", "rotated", "dark", "pale", "shuffled")
+BANDS = np.array([5, 2, 7, 0, 3, 6, 1, 4])
+
 
 
 def shrink(screens: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -108,7 +109,7 @@ class RecolouredScreen:
         self._before = np.zeros(256, np.uint8)
         self._after = np.zeros(256, np.uint8)
         self._known[0] = True
-        self._after[0] = recoloured(np.zeros((1, 3), np.uint8), name, np.zeros(1, int))[0]
+        self._after[0] = recoloured(np.zeros((1, 3), np.uint8), name)[0]
 
     def read(self, ale: Any, frame: NDArray[np.uint8]) -> None:
         """Write the emulator's screen (210, 160) to a frame, as numbers of its palette."""
@@ -117,7 +118,7 @@ class RecolouredScreen:
             numbers, first = np.unique(frame, return_index=True)
             self._before[numbers] = ale.getScreenGrayscale().reshape(-1)[first]
             rgb = ale.getScreenRGB().reshape(-1, 3)[first]
-            self._after[numbers] = recoloured(rgb, self._name, numbers)
+            self._after[numbers] = recoloured(rgb, self._name)
             self._known[numbers] = True
 
     def pool(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> None:
@@ -129,7 +130,7 @@ class RecolouredScreen:
         return self._after[frames]
 
 
-def recoloured(rgb: NDArray[np.uint8], name: str, numbers: NDArray) -> NDArray[np.uint8]:
+def recoloured(rgb: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
     """Return the gray of colours after a change.
 
     Parameters
@@ -137,8 +138,6 @@ def recoloured(rgb: NDArray[np.uint8], name: str, numbers: NDArray) -> NDArray[n
     rgb : ndarray of uint8, shape (K, 3)
     name : str
         One of `RECOLOURINGS`.
-    numbers : ndarray of int, shape (K,)
-        Of the colours in the palette; shuffled ones depend on nothing else.
 
     Returns
     -------
@@ -146,19 +145,19 @@ def recoloured(rgb: NDArray[np.uint8], name: str, numbers: NDArray) -> NDArray[n
 
     Examples
     --------
-    >>> recoloured(np.array([[255, 0, 0], [0, 0, 0]], np.uint8), "inverted", np.array([64, 0]))
+    >>> recoloured(np.array([[255, 0, 0], [0, 0, 0]], np.uint8), "inverted")
     array([179, 255], dtype=uint8)
     """
     colours = rgb.astype(float)
     if name == "inverted":
         colours = 255 - colours
     elif name == "rotated":
-        colours = np.roll(colours, 1, axis=1)
+        colours = colours[:, [1, 2, 0]]
     elif name == "dark":
         colours = colours / 2
     elif name == "pale":
         colours = 255 - (255 - colours) / 2
-    else:
-        seed = int(name.removeprefix("shuffled-"))
-        colours = np.random.default_rng(seed).integers(0, 256, (256, 3))[numbers].astype(float)
-    return np.rint(colours @ GRAY).astype(np.uint8)
+    gray = np.rint(colours @ GRAY).astype(np.uint8)
+    if name == "shuffled":
+        gray = (32 * BANDS[gray // 32] + gray % 32).astype(np.uint8)
+    return gray

@@ -130,7 +130,6 @@ class AtariVector(VectorEnv):
             actions.astype(np.int32))
         info = dict(info)
         done = terminated | truncated
-        info.pop("final_obs_mask", None)
         if "final_obs" in info and done.any():
             final = np.asarray(info["final_obs"])
             info["final_obs"] = np.where(done[:, None, None, None], final, 0).astype(np.uint8)

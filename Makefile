@@ -37,7 +37,8 @@ asan: $(ASAN)/race
 	    --ignore tests/test_notebooks.py --ignore tests/test_sweeps.py
 	$(ASAN_ENV) GATELEARN_BLAS=none $(PYTEST) -p no:cacheprovider \
 	    tests/test_attention.py tests/test_attention_nan.py tests/test_checker.py tests/test_conv.py \
-	    tests/test_gated.py tests/test_linear.py tests/test_nn.py tests/test_transformer.py
+	    tests/test_combiner.py tests/test_gated.py tests/test_linear.py tests/test_nn.py \
+	    tests/test_transformer.py
 
 # Only C: a Python with the sanitizer preloaded does not come up.
 tsan: build/tsan/race

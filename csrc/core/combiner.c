@@ -7,8 +7,9 @@
 #include "gl_pool.h"
 #include "linear.h"
 
-// Rows a task: fixed, so that sums do not depend on the threads.
-enum { ROWS = 128 };
+// Rows of a model and samples a task; pieces that the adapters' weights are cut into, and rows that
+// each has at least. Fixed, so that sums do not depend on the threads; large products copy less.
+enum { ROWS = 256, SAMPLES = 64, PIECES = 16, PIECE_ROWS = 64 };
 
 // Multiply-adds of some ten microseconds: less is not worth a second thread.
 static const double SMALL = 1 << 21;

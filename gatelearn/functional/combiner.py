@@ -200,7 +200,7 @@ def combine_backward(dstate: ArrayLike, features: ArrayLike, widths: ArrayLike,
     >>> dx
     array([[0. , 0.5, 0.5]])
     >>> dp.score_weight
-    array([0. , 0.5])
+    array([0., 1.])
     """
     features, parameters, arguments = _arguments(features, widths, parameters, context, present,
                                                  weigh_context, normalisation, eps)

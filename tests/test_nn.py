@@ -71,7 +71,6 @@ REGISTRY = {
     "ConvTranspose2d": lambda: (nn.ConvTranspose2d(3, 2, (4, 3), stride=(2, 3), padding=1,
                                                    output_padding=(1, 2)), normal(2, 3, 4, 2)),
     "Conv2d-pointwise": lambda: (nn.Conv2d(3, 2, 1), normal(2, 3, 4, 5)),
-    "ConvTranspose2d": lambda: (nn.ConvTranspose2d(3, 2, 3, padding=1), normal(2, 3, 5, 4)),
     "ConvTranspose2d-strided": lambda: (
         nn.ConvTranspose2d(2, 3, (2, 4), stride=(3, 2), padding=(0, 1), output_padding=(2, 1),
                            bias=False), normal(2, 2, 2, 3)),

@@ -139,12 +139,12 @@ class AgentTrainer:
     def step(self) -> dict[str, Any]:
         """Play a rollout, learn from it; return metrics."""
         began = time.perf_counter()
-        rollout, episodes = self.runner.collect(self.ppo, self.config.rollout, self.rng)
+        rollout = self.runner.collect(self.ppo, self.config.rollout, self.rng)
         learned = self.ppo.update(rollout, self.rng)
         self.seconds += time.perf_counter() - began
-        self.recent.extend(episode.total for episode in episodes)
+        self.recent.extend(self.runner.take_episodes().returns.tolist())
 
-        metrics: dict[str, Any] = {"at": self.runner.steps, **learned}
+        metrics: dict[str, Any] = {"at": self.runner.steps * self.config.envs, **learned}
         if self.recent:
             metrics["return"] = float(np.mean(self.recent))
         trunk = self.ppo.policy.network.trunk
@@ -159,24 +159,24 @@ class AgentTrainer:
 
     def state(self) -> tuple[dict[str, NDArray], dict[str, Any]]:
         """Return everything that the next step depends on."""
-        arrays, runner = self.runner.state()
-        arrays |= {f"ppo.{k}": np.asarray(v) for k, v in self.ppo.state().items()}
-        arrays["recent"] = np.array(self.recent, np.float64)
-        return arrays, {"runner": runner, "rng": self.rng.bit_generator.state,
-                        "seconds": self.seconds}
+        parts = {"ppo": self.ppo.state(), "runner": self.runner.state()}
+        arrays = {f"{part}.{k}": np.asarray(v) for part, state in parts.items()
+                  for k, v in state.items()}
+        return arrays | {"recent": np.array(self.recent, np.float64)}, {
+            "rng": self.rng.bit_generator.state, "seconds": self.seconds}
 
     def load_state(self, arrays: dict[str, NDArray], meta: dict[str, Any]) -> None:
         """Continue from what `state` returned."""
-        self.ppo.load_state({k.removeprefix("ppo."): v for k, v in arrays.items()
-                             if k.startswith("ppo.")})
-        self.runner.load_state(arrays, meta["runner"])
+        for part in (self.ppo, self.runner):
+            name = "ppo." if part is self.ppo else "runner."
+            part.load_state({k.removeprefix(name): v for k, v in arrays.items()
+                             if k.startswith(name)})
         self.recent = deque(arrays["recent"].tolist(), maxlen=self.recent.maxlen)
         self.rng.bit_generator.state, self.seconds = meta["rng"], meta["seconds"]
 
 
 def play(network: rl.ActorCritic, game: Atari, episodes: int, seed: int,
-         encode: Callable[[NDArray], NDArray] | None = None,
-         progress: Callable[[int], None] | None = None) -> NDArray[np.float64]:
+         encode: Callable[[NDArray], NDArray] | None = None) -> NDArray[np.float64]:
     """Return the returns of whole episodes; actions are drawn from the policy.
 
     Parameters
@@ -184,25 +184,25 @@ def play(network: rl.ActorCritic, game: Atari, episodes: int, seed: int,
     network : rl.ActorCritic
     game : Atari
     episodes : int
+        As many, or a few more: each of several games side by side plays equally many.
     seed : int
         Of game and actions.
     encode : callable, optional
-    progress : callable, optional
-        As `gatelearn.rl.evaluate` has it.
+        From frames to features.
     """
     rng, policy = np.random.default_rng([seed, 1]), rl.Categorical()
-
-    def act(observations: NDArray) -> NDArray:
-        seen = observations if encode is None else encode(observations)
-        (logits, _), _ = network.forward(seen)
-        return policy.sample(logits, rng)
-
-    return rl.evaluate(game.make(min(8, episodes)), act, episodes, seed=seed, progress=progress)
+    return _play(game, lambda seen: policy.sample(network.forward(seen)[0][0], rng), episodes,
+                 seed, encode)
 
 
 def play_at_random(game: Atari, episodes: int, seed: int) -> NDArray[np.float64]:
     """Return the returns of an agent that acts at random."""
     rng, actions = np.random.default_rng([seed, 2]), len(game.actions)
-    return rl.evaluate(game.make(min(8, episodes)),
-                       lambda observations: rng.integers(actions, size=len(observations)),
-                       episodes, seed=seed)
+    return _play(game, lambda seen: rng.integers(actions, size=len(seen)), episodes, seed)
+
+
+def _play(game: Atari, act: Callable[[NDArray], NDArray], episodes: int, seed: int,
+          encode: Callable[[NDArray], NDArray] | None = None) -> NDArray[np.float64]:
+    envs = min(8, episodes)
+    return rl.evaluate(game.make(envs), act, -(-episodes // envs), seed=seed,
+                       encode=encode).ravel()

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import math
-import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gatelearn.errors import UserError
+from gatelearn.wsa.base import check_name
 
 # arrays with observations along the first axis; a mapping where an observation has parts
 Observations: TypeAlias = NDArray | Mapping[str, NDArray]
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
 @runtime_checkable
@@ -258,14 +256,6 @@ class Encoders:
                     encoder.embed, encoder.name, _part(observations, first, last), width, first)
             at += width
         return features
-
-
-def check_name(name: Any) -> str:
-    """Return the name of a model; raise ValueError unless it can be a part of a path."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ValueError(f"name is {name!r}, expected letters, digits, hyphens and underscores, "
-                         "a letter or underscore first")
-    return name
 
 
 def _from_file(path: Path, name: str | None, example: Observations | None,

@@ -101,8 +101,7 @@ class _Agents(Part):
         found = self.evaluate(len(agents) + 1, lambda tick: self.measure(agents, tick))
         return [Played(self.name, self.seed, method, found[method],
                        agents[method].ppo.policy.network.params.size if method in agents else 0,
-                       agents[method].runner.steps / agents[method].seconds
-                       if method in agents else None)
+                       self.speed(agents[method]) if method in agents else None)
                 for method in (*agents, "random")]
 
     def agent(self, method: str) -> AgentTrainer:
@@ -114,6 +113,10 @@ class _Agents(Part):
         self.train(method, trainer, config.updates)
         self.store(method, network.named_parameters())
         return trainer
+
+    def speed(self, agent: AgentTrainer) -> float:
+        """Return steps a second, of all games, while the agent learned."""
+        return agent.runner.steps * agent.config.envs / agent.seconds
 
     def encode(self, method: str) -> Callable[[NDArray], NDArray] | None:
         return None if method == "end-to-end" else self.encoders.embed

@@ -51,7 +51,8 @@ def make_table(config: Config, found: list[Played], rows: list[dict[str, Any]]) 
             known = [e for e in early if e is not None]
             table.append(
                 method=method, game=game, final=float(np.mean(means)), final_lo=low, final_hi=high,
-                early=float(np.mean(known)) if known else None, parameters=own[0].parameters or None,
+                early=float(np.mean(known)) if known else None,
+                parameters=own[0].parameters or None,
                 steps_per_second=None if own[0].speed is None
                 else round(float(np.median([p.speed for p in own]))),
                 tuning_trials=1 if own[0].parameters else None)

@@ -106,7 +106,7 @@ class AutoencoderConfig(PretrainingConfig):
 
     lr: float = 3e-3
     """Highest learning rate."""
-    floor: float = 0.003
+    floor: float = 0.01
     """Weight of a pixel that is as in the mean frame; one that is white where the mean is black has
     1 more."""
 

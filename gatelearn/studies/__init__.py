@@ -2,7 +2,8 @@
 
 A study is a module with a `Config` (a frozen dataclass with the class method ``preset``), a
 ``run(config, out=, resume=, progress=)`` that returns a `Result`, and `OBJECTIVE`: a number of the
-result's summary, and whether a sweep makes it large or small.
+result's summary, and whether a sweep makes it large or small. `gatelearn.studies.runner` has what
+they share, and says what `out`, `resume` and `progress` are.
 """
 
 import importlib

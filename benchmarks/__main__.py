@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-GROUPS = ("attention", "gated", "decode", "hard", "wsa", "train", "rl", "memory")
+GROUPS = ("attention", "gated", "decode", "hard", "conv", "wsa", "train", "rl", "memory")
 
 
 def main() -> int:

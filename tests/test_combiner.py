@@ -343,7 +343,7 @@ def test_errors_of_backward_and_of_the_core():
     state, weights, saved = F.combine(*arguments, return_saved=True)
     with pytest.raises(ValueError, match=r"dstate.shape\[1\] is 2, expected C = 3"):
         F.combine_backward(np.ones((2, 2)), *arguments, weights, saved)
-    with pytest.raises(ValueError, match=r"saved.shape\[1\] is 15, expected 16"):
+    with pytest.raises(ValueError, match=r"saved.shape\[1\] is 15, expected K = 16"):
         F.combine_backward(state, *arguments, weights, saved[:, 1:])
     x, widths, p, context = arguments
     p = [None if a is None else np.asarray(a, float) for a in p]

@@ -89,7 +89,7 @@ static int check(const glpy_call *c) {
         return -1;
     }
     const ptrdiff_t saved = gl_combiner_saved_width(M, C, S, norm);
-    if (GLPY_DIM(*c, 'K') != saved) return glpy_refuse_size(c, SAVED, 1, "%zd", saved);
+    if (GLPY_DIM(*c, 'K') != saved) return glpy_refuse_size(c, SAVED, 1, "K = %zd", saved);
     const gl_result result = gl_combiner_check_present(
         c->data[PRESENT], GLPY_DIM(*c, 'B'), M, context, (int)c->integer[WEIGH_CONTEXT]);
     return glpy_check(c, result, "present", "0 or 1, the context and a model to weigh");

@@ -91,7 +91,8 @@ def model_weights(rows: Iterable[Mapping[str, Any]], method: str = "wsa") -> Any
     ----------
     rows : list of dict
         Metrics of a run. Of stages ``GAME/METHOD`` or ``seed-N/GAME/METHOD`` the entries
-        ``weight/MODEL`` are drawn, as means over seeds.
+        ``weight/MODEL`` are drawn, as means over seeds, unless they are 0 throughout: such a model
+        only gives the context.
     method : str, default 'wsa'
 
     Returns
@@ -126,7 +127,8 @@ def model_weights(rows: Iterable[Mapping[str, Any]], method: str = "wsa") -> Any
     figure, grid = new_figure(max(5.4, 4.6 * wide), 3.4 * tall, tall, wide)
     for axes, (game, models) in zip(grid, curves.items(), strict=False):
         window = 1
-        for i, (name, curve) in enumerate(models.items()):
+        weighed = {name: curve for name, curve in models.items() if any(map(any, curve.values()))}
+        for i, (name, curve) in enumerate(weighed.items()):
             colour, marker, line = style(i)
             steps = sorted(curve)
             # odd, so that it is centred
@@ -134,7 +136,7 @@ def model_weights(rows: Iterable[Mapping[str, Any]], method: str = "wsa") -> Any
             axes.plot(steps, running_mean([np.mean(curve[s]) for s in steps], window),
                       color=colour, linestyle=line, marker=marker, markersize=5,
                       markevery=(0.04 + 0.03 * i, 0.2), label=name)
-        axes.set_title(f"{game}: whom {method} trusts")
+        axes.set_title(f"{game}: weights of the models, {method}")
         axes.set_xlabel("steps of the agent")
         axes.set_ylabel("mean weight")
         axes.set_ylim(0, None)

@@ -19,12 +19,20 @@ from gatelearn import nn, rl, wsa
 from gatelearn.errors import UserError
 from gatelearn.tasks import Atari
 
+
+def _mixed(widths: dict[str, int]) -> wsa.Mixed:
+    vectors = [name for name, width in widths.items() if width % 16**2]
+    # some have to be maps, and some not: then every second one
+    return wsa.Mixed(widths, vectors=vectors if 0 < len(vectors) < len(widths)
+                     else list(widths)[1::2])
+
+
 COMBINATIONS: dict[str, Callable[[dict[str, int], int, str], wsa.Combination]] = {
     "wsa": lambda widths, width, context: wsa.Combiner(widths, width, context=context),
     "concatenation": lambda widths, width, context: wsa.Concatenation(widths, width),
     "fixed": lambda widths, width, context: wsa.FixedLinear(widths, width),
     "convolutional": lambda widths, width, context: wsa.Convolutional(widths),
-    "mixed": lambda widths, width, context: wsa.Mixed(widths),
+    "mixed": lambda widths, width, context: _mixed(widths),
     "dot-product": lambda widths, width, context: wsa.DotProductAttention(
         widths, width, context=context),
     "mean": lambda widths, width, context: wsa.Mean(widths, width),

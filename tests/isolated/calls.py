@@ -93,8 +93,20 @@ class Caller:
         has = self.args.get(name)
         shape = has.shape if isinstance(has, np.ndarray) else (self.size(),)
         if "truth value" in text:
-            for n in self.args.keys() & {"inverse", "is_causal", "relu", "reverse", "transposed"}:
+            flags = {"inverse", "is_causal", "linear", "relu", "reverse", "transposed",
+                     "weigh_context"}
+            for n in self.args.keys() & flags:
                 self.args[n] = True
+        elif m := re.search(r"sum of (?:widths is \d+, expected )?D = (\d+)$", text):
+            columns = max(int(m[1]), 1)
+            if columns > int(m[1]):
+                self.put("features", (2, columns), self.real)
+            models = min(len(self.args["widths"]), columns)
+            self.put("widths", (models,), np.int64)
+            self.args["widths"][...] = [columns - models + 1] + [1] * (models - 1)
+        elif "a model to weigh" in text:
+            self.blocks.pop("present", None)
+            self.args["present"], self.args["weigh_context"] = None, True
         elif m := re.search(r"shape\[(\d+)\] is \d+, expected [\w ]+ = (\d+)$", text):
             shape = [int(m[2]) if d == int(m[1]) else n for d, n in enumerate(shape)]
             self.put(name, shape, has.dtype)

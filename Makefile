@@ -34,7 +34,8 @@ asan: $(ASAN)/race
 	cp -R $(ASAN)/gatelearn-new/. $(ASAN)/gatelearn
 	rm -rf $(ASAN)/gatelearn-new
 	$(ASAN_ENV) $(PYTEST) -p no:cacheprovider --ignore tests/test_package.py \
-	    --ignore tests/test_notebooks.py --ignore tests/test_sweeps.py
+	    --ignore tests/test_notebooks.py --ignore tests/test_sweeps.py --ignore tests/test_atari.py \
+	    --ignore tests/test_control.py --ignore tests/test_study_wsa.py
 	$(ASAN_ENV) GATELEARN_BLAS=none $(PYTEST) -p no:cacheprovider \
 	    tests/test_attention.py tests/test_attention_nan.py tests/test_checker.py tests/test_conv.py \
 	    tests/test_combiner.py tests/test_gated.py tests/test_linear.py tests/test_nn.py \

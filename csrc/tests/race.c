@@ -14,6 +14,7 @@
 #include "../core/advantage.h"
 #include "../core/attention.h"
 #include "../core/bernoulli.h"
+#include "../core/combiner.h"
 #include "../core/conv.h"
 #include "../core/decode.h"
 #include "../core/embedding.h"
@@ -278,6 +279,30 @@ static void run_recurrent(arena *m, int nth) {
     }
 }
 
+static void run_combiner(arena *m, int nth) {
+    enum { B = 200, M = 3, D = 60, C = 70, S = 9 };
+    static const int64_t widths[M] = {20, 15, 25};
+    uint8_t present[B*M];
+    for (int b = 0; b < B; b++)
+        for (int i = 0; i < M; i++) present[b*M + i] = i < 2 || b % 3 > 0;
+    for (int masked = 0; masked < 2; masked++) {
+        gl_combiner_f32 a = {
+            .B = B, .M = M, .D = D, .C = C, .S = S, .linear = masked, .eps = 1e-5F,
+            .widths = widths, .present = masked ? present : NULL, .features = draw(m, B*D),
+            .weight = draw(m, D*C), .bias = draw(m, M*C), .norm_weight = draw(m, M*C),
+            .norm_bias = draw(m, M*C), .hidden_weight = draw(m, 2*C*S),
+            .hidden_bias = draw(m, S), .score_weight = draw(m, S), .score_bias = draw(m, 1),
+            .weights = take(m, B*M), .saved = take(m, B*gl_combiner_saved_width(M, C, S, 1)),
+            .state = take(m, B*C), .dstate = draw(m, B*C), .dfeatures = take(m, B*D),
+            .dweight = take(m, D*C), .dbias = take(m, M*C), .dnorm_weight = take(m, M*C),
+            .dnorm_bias = take(m, M*C), .dhidden_weight = take(m, 2*C*S),
+            .dhidden_bias = take(m, S), .dscore_weight = take(m, S), .dscore_bias = take(m, 1),
+        };
+        CALL(gl_combiner_forward, &a, nth);
+        CALL(gl_combiner_backward, &a, nth);
+    }
+}
+
 static void run_images(arena *m, int nth) {
     enum { N = 18, C = 3, H = 11, W = 9, O = 5, K = 4, L = 3, P = 5, Q = 9 };
     gl_conv2d_f32 a = {
@@ -367,6 +392,7 @@ static void run_all(float *memory, int nth) {
     run_norm(&m, nth);
     run_linear(&m, nth);
     run_recurrent(&m, nth);
+    run_combiner(&m, nth);
     run_images(&m, nth);
     run_loss(&m, nth);
     run_glimpse(&m, nth);

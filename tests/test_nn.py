@@ -108,7 +108,7 @@ REGISTRY = {
     "Bidirectional": lambda: (nn.Bidirectional(nn.GRU(3, 4)), normal(3, 5, 3),
                               normal(3, 8, seed=2), np.array([5, 0, 2])),
     "Block": lambda: (nn.Block(8, 2, 12), normal(3, 5, 8), open_gates(3, 3)),
-    "Pixels": lambda: (nn.Pixels(np.float64), np.arange(6, dtype=np.uint8)),
+    "Pixels": lambda: (nn.Pixels(), np.arange(6, dtype=np.uint8)),
     "DotAttention": lambda: (nn.DotAttention(), normal(3, 4, 5), normal(3, 6, 5, seed=2),
                              np.array([6, 2, 0])),
     "MultiplicativeAttention": lambda: (nn.MultiplicativeAttention(4, 3), normal(2, 4, 4),

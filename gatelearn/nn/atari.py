@@ -14,7 +14,7 @@ from gatelearn.nn.layers import Linear, ReLU
 
 
 class Pixels(Layer):
-    """Bytes as numbers from 0 to 1, of the type of the parameters of the network.
+    """Bytes as numbers from 0 to 1, of the type that the network's parameters have.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ class Pixels(Layer):
 
     Examples
     --------
-    >>> Pixels().forward(np.array([[0, 51, 255]], np.uint8))[0]
+    >>> Pixels().forward(np.array([[0, 51, 255]], np.uint8))[0].round(3)
     array([[0. , 0.2, 1. ]], dtype=float32)
     """
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 from gatelearn.cli.options import folder_of, option, parse
-from gatelearn.cli.run import print_result, use_threads
+from gatelearn.cli.run import complete
 from gatelearn.errors import UserError, suggest
 from gatelearn.runs import load_config
 
@@ -29,19 +27,7 @@ def pretrain(source: str, argv: list[str]) -> int:
         f"gatelearn pretrain {source}",
         "Train encoders on frames of a random agent, and freeze them for WSA.",
         _options(), default, argv)
-    use_threads(options.threads)
-    if not options.quiet:
-        print(f"run folder: {out}", file=sys.stderr)
-    try:
-        result = pretraining.run(config, out=out, resume=resume, progress=not options.quiet)
-    except KeyboardInterrupt:
-        if not (out / "config.json").exists():
-            raise
-        command = shlex.join(["gatelearn", "pretrain", source, "--resume", str(out)])
-        print(f"\nstopped; continue with: {command}", file=sys.stderr)
-        return 130
-    print_result(result, out)
-    return 0
+    return complete(pretraining, config, options, out, resume, ["gatelearn", "pretrain", source])
 
 
 def _options() -> dict[str, tuple[Any, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from gatelearn.cli.options import (
@@ -31,7 +32,16 @@ def run(name: str, argv: list[str]) -> int:
     else:
         default = study.Config.preset(preset or "default")
     options, config = parse(f"gatelearn run {name}", first_line(study), _options(), default, argv)
-    use_threads(options.threads)
+    return complete(study, config, options, out, resume, ["gatelearn", "run", name])
+
+
+def complete(study: ModuleType, config: Any, options: Any, out: Path, resume: bool,
+             command: list[str]) -> int:
+    """Run a study to its end, or until Ctrl-C; return the exit code.
+
+    `options` are the command's own; `command` is what resumes it, but for --resume.
+    """
+    _use_threads(options.threads)
     if not options.quiet:
         print(f"run folder: {out}", file=sys.stderr)
     try:
@@ -39,14 +49,14 @@ def run(name: str, argv: list[str]) -> int:
     except KeyboardInterrupt:
         if not (out / "config.json").exists():
             raise
-        command = shlex.join(["gatelearn", "run", name, "--resume", str(out)])
-        print(f"\nstopped; continue with: {command}", file=sys.stderr)
+        again = shlex.join([*command, "--resume", str(out)])
+        print(f"\nstopped; continue with: {again}", file=sys.stderr)
         return 130
-    print_result(result, out)
+    _print_result(result, out)
     return 0
 
 
-def use_threads(threads: int | None) -> None:
+def _use_threads(threads: int | None) -> None:
     """Set the number of threads that --threads asks for, if it does."""
     if threads is None:
         return
@@ -88,7 +98,7 @@ def print_table(table: Table) -> None:
         print(table)
 
 
-def print_result(result: Any, out: Path) -> None:
+def _print_result(result: Any, out: Path) -> None:
     """Print the table of a run, its notes, and where its files are."""
     # every task is in the file; the screen shows what they come to
     table = result.table

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gatelearn import functional as F
 from gatelearn.wsa.adapters import Embedded
-from gatelearn.wsa.base import Combined
+from gatelearn.wsa.base import Combined, check_context, check_removal
 
 
 class DotProductAttention(Embedded):
@@ -53,19 +53,11 @@ class DotProductAttention(Embedded):
                  weigh_context: bool = False, adapter: str = "norm",
                  input_gradient: bool = False):
         super().__init__(widths, width, adapter=adapter, input_gradient=input_gradient)
-        if context not in self.widths:
-            raise ValueError(f"context is {context!r}, expected one of {', '.join(self.widths)}")
-        if not weigh_context and len(self.widths) == 1:
-            raise ValueError(f"'{context}' is the context and the only model, expected one to "
-                             "weigh")
+        check_context(self.widths, context, weigh_context)
         self.context, self.weigh_context = context, weigh_context
 
     def remove(self, name: str) -> None:
-        if name == self.context:
-            raise ValueError(f"'{name}' is the context, expected another model")
-        if name in self.widths and not self.weigh_context and len(self.widths) == 2:
-            raise ValueError(f"'{name}' is the last model beside the context, expected one that "
-                             "stays")
+        check_removal(self.widths, name, self.context, self.weigh_context)
         super().remove(name)
 
     def forward(self, features: NDArray,

@@ -252,6 +252,22 @@ def check_name(name: Any) -> str:
     return name
 
 
+def check_context(widths: Mapping[str, int], context: str, weigh_context: bool) -> None:
+    """Raise ValueError unless a model gives the context and there is one to weigh."""
+    if context not in widths:
+        raise ValueError(f"context is {context!r}, expected one of {', '.join(widths)}")
+    if not weigh_context and len(widths) == 1:
+        raise ValueError(f"'{context}' is the context and the only model, expected one to weigh")
+
+
+def check_removal(widths: Mapping[str, int], name: str, context: str, weigh_context: bool) -> None:
+    """Raise ValueError where without a model there is no context, or none to weigh."""
+    if name == context:
+        raise ValueError(f"'{name}' is the context, expected another model")
+    if name in widths and not weigh_context and len(widths) == 2:
+        raise ValueError(f"'{name}' is the last model beside the context, expected one that stays")
+
+
 def _address(array: NDArray) -> int:
     return array.__array_interface__["data"][0]
 

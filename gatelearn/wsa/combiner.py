@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from gatelearn import _core
 from gatelearn.functional.combiner import NORMALISATIONS, CombinerParameters, saved_width
 from gatelearn.nn import orthogonal
-from gatelearn.wsa.base import Combination, Combined
+from gatelearn.wsa.base import Combination, Combined, check_context, check_removal
 
 
 class _Views(NamedTuple):
@@ -111,18 +111,10 @@ class Combiner(Combination):
         self.normalisation, self.eps, self.normalised = normalisation, eps, adapter == "norm"
         self._views: _Views | None = None
         super().__init__(widths, width, input_gradient=input_gradient)
-        if context not in self.widths:
-            raise ValueError(f"context is {context!r}, expected one of {', '.join(self.widths)}")
-        if not weigh_context and len(self.widths) == 1:
-            raise ValueError(f"'{context}' is the context and the only model, expected one to "
-                             "weigh")
+        check_context(self.widths, context, weigh_context)
 
     def remove(self, name: str) -> None:
-        if name == self.context:
-            raise ValueError(f"'{name}' is the context, expected another model")
-        if name in self.widths and not self.weigh_context and len(self.widths) == 2:
-            raise ValueError(f"'{name}' is the last model beside the context, expected one that "
-                             "stays")
+        check_removal(self.widths, name, self.context, self.weigh_context)
         super().remove(name)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
